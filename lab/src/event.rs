@@ -1,0 +1,111 @@
+//! The event log: what happened in a run, one JSON object per line, the same in both worlds.
+//!
+//! Every report is a reader of this log. The format is versioned: the first line is a header with
+//! [`VERSION`], and readers refuse a version they do not know.
+
+use std::fmt;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use serde_json::{Map, Value, json};
+
+/// The version of the format.
+pub const VERSION: u64 = 1;
+
+/// One thing that happened.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Event {
+    /// Time since the cluster started: virtual in the simulator, real elsewhere.
+    pub time: Duration,
+    /// The host it happened on; `lab` for the runner itself.
+    pub host: String,
+    /// The part of the host: `engine`, `manager`, `agent`, `store`, `network`, `runner`.
+    pub component: String,
+    /// What kind of thing, as `noun.verb` (`container.start`, `log.info`, `step.passed`).
+    pub kind: String,
+    /// Details.
+    pub fields: Map<String, Value>,
+}
+
+impl Event {
+    /// An event with details given as a JSON object (anything else means none).
+    #[must_use]
+    pub fn new(time: Duration, host: &str, component: &str, kind: &str, fields: Value) -> Self {
+        let fields = match fields {
+            Value::Object(map) => map,
+            _ => Map::new(),
+        };
+        Self { time, host: host.into(), component: component.into(), kind: kind.into(), fields }
+    }
+
+    /// The event as a line of the log, without the newline. Times are in whole microseconds.
+    #[must_use]
+    pub fn line(&self) -> String {
+        json!({
+            "t_us": u64::try_from(self.time.as_micros()).unwrap_or(u64::MAX),
+            "host": self.host,
+            "component": self.component,
+            "kind": self.kind,
+            "fields": self.fields,
+        })
+        .to_string()
+    }
+
+    /// Reads a line written by [`Event::line`].
+    ///
+    /// # Errors
+    /// What is missing or of the wrong type.
+    pub fn parse(line: &str) -> Result<Self, String> {
+        let value: Value = serde_json::from_str(line).map_err(|e| e.to_string())?;
+        let text = |key: &str| {
+            value[key].as_str().map(str::to_owned).ok_or_else(|| format!("no text `{key}`"))
+        };
+        Ok(Self {
+            time: Duration::from_micros(value["t_us"].as_u64().ok_or("no number `t_us`")?),
+            host: text("host")?,
+            component: text("component")?,
+            kind: text("kind")?,
+            fields: value["fields"].as_object().cloned().unwrap_or_default(),
+        })
+    }
+}
+
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:9.3} {:<14} {}", self.time.as_secs_f64(), self.host, self.kind)?;
+        for (key, value) in &self.fields {
+            match value.as_str() {
+                Some(text) => write!(f, " {key}={text}")?,
+                None => write!(f, " {key}={value}")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Takes events as they happen.
+pub trait Sink: Send + Sync {
+    /// Takes one event.
+    fn emit(&self, event: Event);
+}
+
+/// A sink that may be shared.
+pub type SharedSink = Arc<dyn Sink>;
+
+/// Keeps every event in memory, in the order of arrival.
+#[derive(Default)]
+pub struct Memory(Mutex<Vec<Event>>);
+
+impl Memory {
+    /// All events so far.
+    #[must_use]
+    pub fn events(&self) -> Vec<Event> {
+        self.0.lock().expect("no writer panics while it holds the lock").clone()
+    }
+}
+
+impl Sink for Memory {
+    fn emit(&self, event: Event) {
+        self.0.lock().expect("no writer panics while it holds the lock").push(event);
+    }
+}

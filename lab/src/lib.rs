@@ -1,0 +1,5 @@
+//! One scenario file, two worlds, one story: clusters of Docker engines, in a simulator and for
+//! real.
+pub mod event;
+pub mod scenario;
+pub mod world;

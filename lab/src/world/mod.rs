@@ -1,0 +1,51 @@
+//! A world is where a scenario happens. The runner drives this trait and never knows which world
+//! it has.
+
+use std::fmt;
+use std::time::Duration;
+
+use swarm::ctx::{BoxFuture, Ctx};
+
+/// Why a world could not do what it was asked to. Ends the run with exit code 3.
+#[derive(Debug)]
+pub struct WorldError {
+    /// What failed, as a fragment fit for "error: …".
+    pub what: String,
+    /// What the user can do about it; may be empty.
+    pub help: String,
+}
+
+impl WorldError {
+    /// An error with advice.
+    pub fn new(what: impl Into<String>, help: impl Into<String>) -> Self {
+        Self { what: what.into(), help: help.into() }
+    }
+}
+
+impl fmt::Display for WorldError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.what)
+    }
+}
+
+impl std::error::Error for WorldError {}
+
+/// A cluster that can be brought up, reached, and taken down.
+pub trait World: Send {
+    /// The name printed in reports: `simulator` or `docker`.
+    fn name(&self) -> &'static str;
+
+    /// Starts every host with all that runs on it: stores, engines with their images, agents,
+    /// managers. Returns when every process has been started and every engine and store answers;
+    /// whether the manager sees them is for the scenario to wait for.
+    fn up(&mut self) -> BoxFuture<'_, Result<(), WorldError>>;
+
+    /// A context for a client outside the cluster that can reach every host by address and name.
+    fn client(&self) -> Ctx;
+
+    /// Time since [`World::up`] began.
+    fn now(&self) -> Duration;
+
+    /// Removes everything. Idempotent; also right after a failed [`World::up`].
+    fn down(&mut self) -> BoxFuture<'_, Result<(), WorldError>>;
+}

@@ -1,0 +1,1 @@
+//! A deterministic world of fake Docker engines.

@@ -149,7 +149,11 @@ pub struct Ctx {
 
 impl Ctx {
     /// Runs `future` in the background as a task of this host.
-    pub fn spawn(&self, name: &'static str, future: impl Future<Output = ()> + Send + 'static) -> Task {
+    pub fn spawn(
+        &self,
+        name: &'static str,
+        future: impl Future<Output = ()> + Send + 'static,
+    ) -> Task {
         self.spawn.spawn(name, Box::pin(future))
     }
 

@@ -1,0 +1,83 @@
+//! One container as the manager sees it.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+/// What a container is doing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RunState {
+    /// Made, never started.
+    #[default]
+    Created,
+    /// Running.
+    Running,
+    /// Running, frozen.
+    Paused,
+    /// Between two runs.
+    Restarting,
+    /// Ended.
+    Exited,
+    /// Could not be removed.
+    Dead,
+}
+
+/// A port of the node that a container claims.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostPort {
+    /// The address it is bound to; empty means all.
+    pub ip: String,
+    /// The port as text, as the client wrote it.
+    pub port: String,
+}
+
+/// What scheduling, naming and listing need to know, read once from the raw JSON.
+#[derive(Clone, Debug, Default)]
+pub struct Facts {
+    /// Names with their leading slash; a container may have none.
+    pub names: Vec<String>,
+    /// The image as the client named it.
+    pub image: String,
+    /// The container's labels.
+    pub labels: BTreeMap<String, String>,
+    /// Its swarm ID, if it came through a manager.
+    pub swarm_id: Option<String>,
+    /// What it is doing.
+    pub state: RunState,
+    /// `starting`, `healthy`, `unhealthy`; empty without a health check.
+    pub health: String,
+    /// Exit code of the last run.
+    pub exit_code: i64,
+    /// When it was made.
+    pub created: Timestamp,
+    /// When it last started; `None` if never.
+    pub started: Option<Timestamp>,
+    /// When it last ended; `None` if never.
+    pub finished: Option<Timestamp>,
+    /// CPUs it reserves.
+    pub cpus: i64,
+    /// Memory it reserves, in bytes.
+    pub memory: i64,
+    /// Host ports it claims, requested and given.
+    pub ports: Vec<HostPort>,
+    /// Whether it uses the host's network.
+    pub host_network: bool,
+    /// Its exposed ports as `80/tcp`; only looked at in host mode.
+    pub exposed: Vec<String>,
+    /// Whether the engine removes it when it ends.
+    pub auto_remove: bool,
+}
+
+/// A container.
+#[derive(Clone, Debug, Default)]
+pub struct Container {
+    /// Full ID, 64 hexadecimal digits.
+    pub id: String,
+    /// Its row in the engine's list, as sent.
+    pub summary: Value,
+    /// What the engine's inspect said, as sent.
+    pub inspect: Value,
+    /// What was read from both.
+    pub facts: Facts,
+}

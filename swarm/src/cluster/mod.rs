@@ -1,0 +1,108 @@
+//! What the manager knows: nodes, their containers and images, names, reservations.
+//!
+//! A plain data structure. Everything that happens is a typed update; every decision is a pure
+//! function of it. It does no I/O, so a lock around it is never held across an await.
+
+mod container;
+mod node;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use crate::scheduler::{Placement, Rejection, Request, Scheduler};
+
+pub use container::{Container, Facts, HostPort, RunState};
+pub use node::{Node, Specs, SpecsError, State};
+
+/// Settings that change what the cluster may hold.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Extra resources to promise on every node, in percent of what the engine has (may be negative).
+    pub overcommit_percent: i64,
+    /// Connection failures in a row after which a node is unhealthy.
+    pub failure_retry: u32,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { overcommit_percent: 0, failure_retry: 3 }
+    }
+}
+
+/// What a create has claimed and not yet committed: visible to names, ports, slots, affinities and
+/// resources, invisible to clients.
+#[derive(Clone, Debug)]
+pub struct Reservation {
+    /// The key: the swarm ID of the container to be.
+    pub swarm_id: String,
+    /// Its name without a leading slash; may be empty.
+    pub name: String,
+    /// Address of the node it was placed on.
+    pub node: String,
+    /// What it will be like, in the words of the filters.
+    pub facts: Facts,
+}
+
+/// A call's effect on the health of its node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transition {
+    /// None that anyone needs to hear of.
+    None,
+    /// The node has just become unhealthy after this many failures.
+    WentDown(u32),
+    /// The node has just become healthy again after this many failures.
+    CameBack(u32),
+}
+
+/// A name is already in use. Its text is the classic manager's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NameTaken(pub String);
+
+impl fmt::Display for NameTaken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = &self.0;
+        write!(
+            f,
+            "Conflict: The name {name} is already assigned. You have to delete (or rename) that \
+             container to be able to assign {name} to a container again."
+        )
+    }
+}
+
+/// Why a create was refused before any engine was asked.
+#[derive(Clone, Debug)]
+pub enum Refusal {
+    /// Another container has the name.
+    Name(NameTaken),
+    /// No node fits.
+    Scheduling(Rejection),
+}
+
+/// The manager's knowledge of its cluster.
+#[derive(Debug, Default)]
+pub struct Cluster {
+    options: Options,
+    /// By address, `host:port`.
+    nodes: BTreeMap<String, Node>,
+    /// By swarm ID.
+    reservations: BTreeMap<String, Reservation>,
+    /// Names claimed by renames under way, with the address of the node.
+    renames: BTreeMap<String, String>,
+}
+
+impl Cluster {
+    /// An empty cluster.
+    #[must_use]
+    pub fn new(options: Options) -> Self {
+        Self { options, ..Self::default() }
+    }
+
+    /// The settings.
+    #[must_use]
+    pub fn options(&self) -> &Options {
+        &self.options
+    }
+}

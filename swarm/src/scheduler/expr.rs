@@ -22,15 +22,15 @@ static VALUE: LazyLock<Regex> = LazyLock::new(|| {
 
 /// A parsed expression.
 #[derive(Clone, Debug)]
-pub(crate) struct Expr {
+pub struct Expr {
     /// What is looked at: a label, or a word that the filter knows.
-    pub(crate) key: String,
+    pub key: String,
     /// Whether the pattern must not match.
-    pub(crate) negated: bool,
+    pub negated: bool,
     /// The value without the mark of softness.
-    pub(crate) pattern: String,
+    pub pattern: String,
     /// Whether it is a wish rather than a demand.
-    pub(crate) soft: bool,
+    pub soft: bool,
     /// `None` if it is no valid regular expression: it matches nothing then.
     regex: Option<Regex>,
 }
@@ -40,7 +40,7 @@ impl Expr {
     ///
     /// # Errors
     /// The classic manager's text.
-    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+    pub fn parse(text: &str) -> Result<Self, String> {
         let (key, negated, value) = if let Some((key, value)) = text.split_once("==") {
             (key, false, value)
         } else if let Some((key, value)) = text.split_once("!=") {
@@ -68,11 +68,17 @@ impl Expr {
     }
 
     /// Whether it holds for these candidates: `==` if any matches, `!=` if none does.
-    pub(crate) fn matches<'a>(&self, candidates: impl IntoIterator<Item = &'a str>) -> bool {
+    pub fn matches<'a>(&self, candidates: impl IntoIterator<Item = &'a str>) -> bool {
         let regex = self.regex.as_ref();
         let any =
             regex.is_some_and(|regex| candidates.into_iter().any(|text| regex.is_match(text)));
         any != self.negated
+    }
+
+    /// Whether the pattern is a valid regular expression; one that is not matches nothing.
+    #[must_use]
+    pub fn is_valid(&self) -> bool {
+        self.regex.is_some()
     }
 
     /// Whether it counts in a pass that treats soft expressions as `soft` says.

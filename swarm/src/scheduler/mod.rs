@@ -13,6 +13,7 @@ use crate::cluster::{Cluster, Options};
 use filter::Test;
 use view::View;
 
+pub use expr::Expr;
 pub use request::{Dependency, Request};
 
 const UNSATISFIED: &str = "Unable to find a node that satisfies the following conditions ";

@@ -12,8 +12,12 @@ mod lookup;
 mod membership;
 mod names;
 mod node;
+#[cfg(test)]
+mod properties;
 mod specs;
 mod status;
+#[cfg(test)]
+pub(crate) mod testing;
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -303,7 +303,10 @@ mod tests {
     #[test]
     fn networks_by_id_and_by_name_unique_by_id() {
         let mut cluster = cluster(&["node-1", "node-2"]);
-        let row = |name: &str, id: &str, scope: &str| json!({"Name": name, "Id": format!("{id:0<64}"), "Scope": scope});
+        let row = |name: &str, id: &str, scope: &str| {
+            let id = format!("{id:0<64}");
+            json!({"Name": name, "Id": id, "Scope": scope})
+        };
         let over = row("over", "cc", "swarm");
         cluster.set_networks(&addr(1), vec![row("bridge", "aa1", "local"), over.clone()]);
         cluster.set_networks(

@@ -238,14 +238,11 @@ proptest! {
         soft_first in any::<bool>(),
     ) {
         let mut cluster = zones();
-        let labels = json!({"Config": {"Labels": {"tier": "web"}}, "HostConfig": {"CpuShares": 512}});
-        put(&mut cluster, 1, "web", &labels);
+        let labels = json!({"Labels": {"tier": "web"}});
+        put(&mut cluster, 1, "web", &json!({"Config": labels, "HostConfig": {"CpuShares": 512}}));
         let body = |env: &[&String]| json!({"Env": env, "HostConfig": {"CpuShares": cpus}});
-        let (mut first, mut second): (Vec<_>, Vec<_>) = (soft.iter().collect(), hard.iter().collect());
-        if !soft_first {
-            std::mem::swap(&mut first, &mut second);
-        }
-        let both: Vec<&String> = first.into_iter().chain(second).collect();
+        let (first, second) = if soft_first { (&soft, &hard) } else { (&hard, &soft) };
+        let both: Vec<&String> = first.iter().chain(second).collect();
         let with = place(&cluster, body(&both));
         let without = place(&cluster, body(&hard.iter().collect::<Vec<_>>()));
         prop_assert_eq!(with.is_ok(), without.is_ok());

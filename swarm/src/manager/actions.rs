@@ -52,7 +52,7 @@ impl Manager {
         Ok(())
     }
 
-    /// Removes a container from the engine at `addr`, with its anonymous volumes and by force if
+    /// Removes a container from the engine at `addr`, by force and with its anonymous volumes if
     /// asked to.
     ///
     /// # Errors
@@ -61,8 +61,8 @@ impl Manager {
         &self,
         addr: &str,
         id: &str,
-        volumes: bool,
         force: bool,
+        volumes: bool,
     ) -> Result<(), EngineError> {
         let engine = self.known_engine(addr)?;
         let query = match (force, volumes) {

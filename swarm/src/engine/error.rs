@@ -1,6 +1,5 @@
 //! Why a call to an engine failed, and whether the engine may have acted on it.
 
-use std::error::Error as _;
 use std::fmt;
 use std::io;
 
@@ -202,10 +201,7 @@ mod tests {
     #[test]
     fn a_broken_connection_reads_like_gos() {
         let failure = Failure::broken(&Method::GET, "http://a:1/info", "EOF");
-        assert_eq!(
-            failure.error.to_string(),
-            "error during connect: Get \"http://a:1/info\": EOF"
-        );
+        assert_eq!(failure.error.to_string(), "error during connect: Get \"http://a:1/info\": EOF");
         assert!(failure.unknown);
     }
 }

@@ -7,8 +7,8 @@ mod error;
 mod stream;
 mod version;
 
+use std::sync::Weak;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -210,7 +210,7 @@ impl Engine {
     /// Opens the event stream, from `since` (seconds, with a fraction) on if given.
     ///
     /// # Errors
-    /// As [`Self::json`]. They are not observed: a broken event stream says nothing about calls.
+    /// As [`Self::json`]. How it went is not observed: an event stream says nothing about calls.
     pub(crate) async fn events(&self, since: Option<&str>) -> Result<JsonStream, EngineError> {
         let path = match since {
             Some(since) => format!("/events?since={since}"),
@@ -219,7 +219,6 @@ impl Engine {
         let call = Call { versioned: true, ..self.probe_call(Method::GET, &path) };
         let answer = self.within(call.limit, self.send(&call)).await;
         let answer = self.successful(answer, call.limit).await?;
-        self.report(Ok(()));
         Ok(JsonStream::new(answer.into_body()))
     }
 
@@ -234,8 +233,7 @@ impl Engine {
         headers.insert(HeaderName::from_static("x-registry-auth"), auth);
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain"));
         let limit = self.timeouts.pull_idle;
-        let call =
-            Call { method: Method::POST, path, versioned: true, headers, body: None, limit };
+        let call = Call { method: Method::POST, path, versioned: true, headers, body: None, limit };
         let answer = self.within(limit, self.send(&call)).await;
         let answer = self.observed(answer);
         let mut progress = JsonStream::new(self.successful(answer, limit).await?.into_body());
@@ -322,7 +320,7 @@ impl Engine {
                     let cause = error::body_cause(&*error);
                     Failure::broken(&call.method, &self.url(call.path, call.versioned), &cause)
                 })?;
-                Ok((status, body))
+                Ok::<_, Failure>((status, body))
             };
             match result.await {
                 // A pooled connection may have died unnoticed. A read does no harm twice.
@@ -417,8 +415,9 @@ fn decode((status, body): (StatusCode, Bytes)) -> Result<Value, EngineError> {
     if body.is_empty() {
         return Ok(Value::Null);
     }
-    serde_json::from_slice(&body)
-        .map_err(|error| EngineError::Other(format!("invalid JSON in the engine's answer: {error}")))
+    serde_json::from_slice(&body).map_err(|error| {
+        EngineError::Other(format!("invalid JSON in the engine's answer: {error}"))
+    })
 }
 
 /// Headers that speak of one connection, not of the message; and the name of the manager.
@@ -436,6 +435,3 @@ fn strip_hop_by_hop(headers: &mut HeaderMap) {
         headers.remove(name);
     }
 }
-
-#[cfg(test)]
-mod tests;

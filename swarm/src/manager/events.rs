@@ -70,8 +70,8 @@ impl Hub {
 /// Who an event is about, as events name it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Source {
-    name: String,
-    id: String,
+    pub(super) name: String,
+    pub(super) id: String,
     addr: String,
     ip: String,
 }

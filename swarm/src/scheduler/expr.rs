@@ -114,3 +114,101 @@ fn compile(pattern: &str) -> Option<Regex> {
     };
     RegexBuilder::new(&source).size_limit(SIZE_LIMIT).dfa_size_limit(SIZE_LIMIT).build().ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn error(text: &str) -> String {
+        Expr::parse(text).expect_err(text)
+    }
+
+    fn matches(text: &str, candidates: &[&str]) -> bool {
+        Expr::parse(text).expect(text).matches(candidates.iter().copied())
+    }
+
+    #[test]
+    fn what_is_no_expression() {
+        let operator = "One of operator ==, != is expected";
+        for text in ["", "a", "storage=ssd", "storage>ssd", "storage=!ssd", "=", "!"] {
+            assert_eq!(error(text), operator, "{text}");
+        }
+        assert_eq!(error("z==1"), "Key 'z' is invalid");
+        assert_eq!(error("==1"), "Key '' is invalid");
+        assert_eq!(error("1key==1"), "Key '1key' is invalid");
+        assert_eq!(error("foo!=a==b"), "Key 'foo!=a' is invalid");
+        assert_eq!(error("zone==a,b"), "Value 'a,b' is invalid");
+        for value in ["", "~", "a@b", "a=b", "{1}", "\"a\"", "~~a", "=", "!~"] {
+            let text = format!("zone=={value}");
+            assert_eq!(error(&text), format!("Value '{value}' is invalid"));
+        }
+    }
+
+    #[test]
+    fn the_parts_of_an_expression() {
+        let parts = |text: &str| {
+            let expr = Expr::parse(text).expect(text);
+            (expr.key.clone(), expr.negated, expr.soft, expr.pattern)
+        };
+        assert_eq!(parts("Zone==a"), ("Zone".into(), false, false, "a".into()));
+        assert_eq!(parts("zone!=~a"), ("zone".into(), true, true, "a".into()));
+        assert_eq!(parts("aa===~b"), ("aa".into(), false, false, "=~b".into()));
+        assert_eq!(parts("aa==!b"), ("aa".into(), false, false, "!b".into()));
+        assert_eq!(parts("_x.y-z==a b"), ("_x.y-z".into(), false, false, "a b".into()));
+    }
+
+    #[test]
+    fn patterns_between_slashes_are_unanchored() {
+        assert!(matches("node==/node[12]/", &["my-node1-x"]));
+        assert!(matches("node==/(?i)NODE1/", &["node1"]));
+        assert!(!matches("node==/^node$/", &["node1"]));
+        assert!(matches("node==//", &["anything"]));
+    }
+
+    #[test]
+    fn other_patterns_mean_the_whole_and_translate_only_the_star() {
+        assert!(matches("node==node*", &["node-17"]));
+        assert!(!matches("node==node", &["node-17"]));
+        assert!(matches("node==node.1", &["node-1"]));
+        assert!(!matches("node==Node", &["node"]));
+        // The alternation binds weaker than the anchors.
+        assert!(matches("node==a|b", &["axx"]));
+        assert!(matches("node==a|b", &["xxb"]));
+        assert!(!matches("node==a|b", &["xax"]));
+    }
+
+    #[test]
+    fn a_single_slash_is_an_ordinary_character() {
+        assert!(matches("path==/", &["/"]));
+        assert!(!matches("path==/", &["x"]));
+    }
+
+    #[test]
+    fn not_equal_means_that_none_matches() {
+        assert!(!matches("zone!=a", &["b", "a"]));
+        assert!(matches("zone!=a", &["b", "c"]));
+        assert!(matches("zone!=a", &[]));
+        assert!(!matches("zone==a", &[]));
+        assert!(matches("zone==a", &["b", "a"]));
+    }
+
+    #[test]
+    fn a_pattern_that_does_not_compile_matches_nothing() {
+        assert!(!matches("zone==[", &["["]));
+        assert!(matches("zone!=[", &["["]));
+        let deep = "(".repeat(5000);
+        assert!(!matches(&format!("zone=={deep}a{}", ")".repeat(5000)), &["a"]));
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_parses_or_fails_and_what_parses_is_shown_as_typed(
+            text in "[a-z_]{0,3}(==|!=|=)?[~=!]?[a-z*/()+\\[\\]\\\\^$|.?]{0,8}",
+        ) {
+            if let Ok(expr) = Expr::parse(&text) {
+                prop_assert_eq!(expr.to_string(), text);
+            }
+        }
+    }
+}

@@ -4,6 +4,8 @@ mod expr;
 mod filter;
 mod request;
 mod strategy;
+#[cfg(test)]
+mod tests;
 mod view;
 
 use std::collections::BTreeMap;

@@ -215,7 +215,7 @@ async fn two_worlds_on_one_subnet_are_refused_with_the_holders_name() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_world_that_is_kept_stays_until_it_is_collected() {
     let _turn = take_turns();
-    let (mut holder, run) = hold("keep");
+    let (mut holder, _output, run) = hold("keep");
     assert!(holder.wait().unwrap().success());
     let mut next = world();
     let error = next.up().await.unwrap_err();
@@ -248,23 +248,28 @@ async fn a_manager_that_ends_at_once_is_reported_with_its_last_words() {
 }
 
 /// Starts another process that holds a world; returns the world's run once it is up.
-fn hold(how: &str) -> (Child, String) {
+///
+/// Its output comes along: closed, it would fail the process.
+fn hold(how: &str) -> (Child, impl Sized, String) {
     let mut holder = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "hold_a_world", "--ignored", "--nocapture"])
         .env(HOLD, how)
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    let lines = BufReader::new(holder.stdout.take().unwrap()).lines();
-    let held = lines.map_while(Result::ok).find_map(|l| Some(l.strip_prefix("held ")?.to_owned()));
-    (holder, held.expect("the world came up"))
+    let mut lines = BufReader::new(holder.stdout.take().unwrap()).lines();
+    let held = lines
+        .by_ref()
+        .map_while(Result::ok)
+        .find_map(|l| Some(l.strip_prefix("held ")?.to_owned()));
+    (holder, lines, held.expect("the world came up"))
 }
 
 #[test]
 fn nothing_is_left_of_a_process_that_was_killed() {
     let _turn = take_turns();
     let before = volumes();
-    let (mut holder, run) = hold("until killed");
+    let (mut holder, _output, run) = hold("until killed");
     assert_ne!(traces(&run), "");
     holder.kill().unwrap();
     holder.wait().unwrap();

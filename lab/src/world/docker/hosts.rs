@@ -3,7 +3,9 @@
 use std::path::Path;
 
 use testcontainers::bollard::Docker;
-use testcontainers::bollard::models::{HostConfig, HostConfigLogConfig};
+use testcontainers::bollard::models::{
+    HostConfig, HostConfigLogConfig, Mount, MountType, MountVolumeOptions,
+};
 use testcontainers::core::Host as HostEntry;
 use testcontainers::runners::AsyncRunner as _;
 use testcontainers::{
@@ -98,6 +100,7 @@ impl Plan<'_> {
         let (privilege, cpuset) = (self.privilege, self.cpuset(index, host));
         let memory = host.engine.as_ref().map(|engine| engine.memory.max(LEAST_MEMORY));
         let memory = memory.and_then(|bytes| i64::try_from(bytes).ok());
+        let labels = self.owner.labels();
         request.with_host_config_modifier(move |config| {
             privilege.apply(config);
             common(config);
@@ -106,6 +109,7 @@ impl Plan<'_> {
             config.cpuset_cpus.clone_from(&cpuset);
             config.memory = memory;
             config.memory_swap = memory;
+            config.mounts = Some(vec![engine_volume(&labels)]);
         })
     }
 
@@ -197,6 +201,18 @@ impl Plan<'_> {
         };
         let images = self.cluster.images.iter().map(|image| format!("/images/{image}/json"));
         std::iter::once("/_ping".to_owned()).chain(images).map(gate).collect()
+    }
+}
+
+/// A volume for an engine's data, which goes with its container: inner engines need a file system
+/// that is no overlay itself.
+fn engine_volume(labels: &[(String, String)]) -> Mount {
+    let labels = Some(labels.iter().cloned().collect());
+    Mount {
+        target: Some("/var/lib/docker".into()),
+        typ: Some(MountType::VOLUME),
+        volume_options: Some(MountVolumeOptions { labels, ..Default::default() }),
+        ..Default::default()
     }
 }
 

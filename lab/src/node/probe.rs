@@ -1,5 +1,4 @@
 //! Waiting for servers.
-#![expect(clippy::disallowed_methods, reason = "the real world's own calls")]
 
 use std::net::Ipv4Addr;
 use std::time::Duration;

@@ -1,5 +1,4 @@
 //! Runs the processes of a node.
-#![expect(clippy::disallowed_methods, reason = "the real world's own calls")]
 
 use std::collections::BTreeMap;
 use std::process::{ExitStatus, Stdio};

@@ -3,7 +3,6 @@
 //! It holds the reading end of a pipe whose writing end only the run has. When the run dies, however it
 //! dies, the pipe closes, and the guard removes everything that carries the run's label. A run
 //! that ends in good order dismisses its guard.
-#![expect(clippy::disallowed_methods, reason = "the real world's own calls")]
 
 use std::io::{BufRead as _, Write as _};
 use std::os::unix::process::CommandExt as _;

@@ -1,5 +1,4 @@
 //! Whose things are whose: the labels on everything that a run creates.
-#![expect(clippy::disallowed_methods, reason = "the real world's own calls")]
 
 use std::fs;
 

@@ -1,5 +1,4 @@
 //! The private network of a run.
-#![expect(clippy::disallowed_methods, reason = "the real world's own calls")]
 
 use std::net::Ipv4Addr;
 

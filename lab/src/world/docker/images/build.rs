@@ -1,5 +1,4 @@
 //! Images made on this machine.
-#![expect(clippy::disallowed_methods, reason = "the real world's own calls")]
 
 use std::io;
 

@@ -2,7 +2,6 @@
 //!
 //! Debian 11 is the last release that has Consul, and one release for all keeps the images the
 //! same on every machine.
-#![expect(clippy::disallowed_methods, reason = "the real world's own calls")]
 
 use std::fs;
 use std::io;

@@ -1,6 +1,5 @@
 //! The node image from this machine's own files: the engine that is installed here, with all it
 //! calls and all the libraries these need.
-#![expect(clippy::disallowed_methods, reason = "the real world's own calls")]
 
 use std::fs;
 use std::io;

@@ -9,7 +9,8 @@
 //! | file | what it holds |
 //! | --- | --- |
 //! | `core` | hosts, links, ports, the heap |
-//! | `conn` | one connection: opening, windows, closing |
+//! | `dial` | opening connections |
+//! | `conn` | one connection: windows, closing |
 //! | `flight` | segments under way: delivery, loss, retransmission |
 //! | `socket` | the sockets that production code sees |
 //! | `errors` | errors in the words of the operating system |
@@ -22,6 +23,7 @@
 
 mod conn;
 mod core;
+mod dial;
 mod errors;
 mod flight;
 mod socket;

@@ -389,8 +389,8 @@ fn a_stream_of_randomness_depends_on_nothing_else() {
             let a = world.add_host("a", Ipv4Addr::new(10, 0, 0, 1));
             if noisy {
                 let b = world.add_host("b", Ipv4Addr::new(10, 0, 0, 2));
-                b.random_id("id");
-                a.random_id("another purpose");
+                let _ = b.random_id("id");
+                let _ = a.random_id("another purpose");
             }
             (a.random_id("id"), a.random_u64("id"))
         })

@@ -88,7 +88,7 @@ pub(super) struct End {
     pub(super) credit: usize,
     /// How often in a row the oldest segment was sent again.
     pub(super) retries: u32,
-    /// Whether an [`Event::Deliver`] for this end is on the heap.
+    /// Whether a delivery for this end is on the heap.
     pub(super) scheduled: bool,
     pub(super) last_due_us: u64,
     pub(super) sent: u64,

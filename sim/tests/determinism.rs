@@ -211,6 +211,8 @@ fn arrivals(trouble: bool) -> Vec<Duration> {
                 }
             });
         }
+        // The trouble has had its share of connections and draws by then.
+        sleep(Duration::from_secs(5)).await;
         let mut listener = world.ctx("d").net.listen(&Addr::tcp("", 80)).await.unwrap();
         let (c, to) = (world.ctx("c"), Addr::tcp("d", 80));
         let (client, server) = tokio::join!(c.net.connect(&to), listener.accept());

@@ -2,5 +2,6 @@
 //! real.
 pub mod cli;
 pub mod event;
+pub mod node;
 pub mod scenario;
 pub mod world;

@@ -21,7 +21,7 @@ const RUNC: &str = "1.1.5";
 const INIT: &str = "0.19.0";
 
 pub(super) fn ping(call: &Call) -> Response<Body> {
-    let mut response = reply::text(200, "OK");
+    let mut response = reply::text(200, if call.head { "" } else { "OK" });
     let headers = response.headers_mut();
     let value = HeaderValue::from_static;
     headers.insert(header::CACHE_CONTROL, value("no-cache, no-store, must-revalidate"));

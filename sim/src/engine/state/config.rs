@@ -201,7 +201,7 @@ pub(in crate::engine) fn of_host(body: &Map<String, Value>) -> Result<Map<String
 fn typed(given: &Value, fields: &[(&str, Value)]) -> Value {
     let value = |name: &str| given.as_object().and_then(|given| get(given, name)).cloned();
     let field = |(name, default): &(&str, Value)| {
-        ((*name).to_owned(), value(*name).unwrap_or_else(|| default.clone()))
+        ((*name).to_owned(), value(name).unwrap_or_else(|| default.clone()))
     };
     Value::Object(fields.iter().map(field).collect())
 }

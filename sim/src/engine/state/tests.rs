@@ -441,7 +441,9 @@ proptest! {
     /// Whatever is asked in whatever order: names, addresses and ports are held once, by those
     /// that run, and what is removed gives everything back.
     #[test]
-    fn nothing_is_held_twice_and_nothing_leaks(ops in prop::collection::vec((0..8_u8, 0..4_usize), 1..60)) {
+    fn nothing_is_held_twice_and_nothing_leaks(
+        ops in prop::collection::vec((0..8_u8, 0..4_usize), 1..60),
+    ) {
         let mut bench = Bench::new();
         let names = ["one", "two", "three", "four"];
         for (op, which) in ops {

@@ -164,11 +164,6 @@ impl FakeEngine {
         })
     }
 
-    /// Names of its containers.
-    pub(crate) fn names(&self) -> Vec<String> {
-        self.change(|state| state.containers.iter().map(|found| found.name.clone()).collect())
-    }
-
     /// Makes a container behind the manager's back, with the event if `told`.
     pub(crate) fn add(&self, name: &str, body: Value, told: bool) -> String {
         let id = self.change(|state| {

@@ -19,7 +19,7 @@ use crate::ctx::{
 };
 
 pub(crate) use consul::FakeConsul;
-pub(crate) use engine::{FakeContainer, FakeEngine, Reaction};
+pub(crate) use engine::{FakeEngine, Reaction};
 
 /// Where the wall clock starts.
 const EPOCH_SECONDS: u64 = 1_800_000_000;

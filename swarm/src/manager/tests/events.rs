@@ -118,8 +118,9 @@ async fn a_missed_change_is_found_by_the_next_refresh() {
 async fn a_list_that_is_older_than_an_event_changes_nothing() {
     let lab = Lab::new(1).await;
     let engine = &lab.engines[0];
+    let turning = engine.add("turning", nginx(), true);
     let doomed = engine.add("doomed", nginx(), true);
-    eventually(SOON, "doomed", || lab.known(engine) == ["/doomed"]).await;
+    eventually(SOON, "doomed", || lab.known(engine) == ["/doomed", "/turning"]).await;
     // The complete list is made now, but travels slowly.
     let nudge = Arc::new(tokio::sync::Notify::new());
     let held = Arc::clone(&nudge);
@@ -132,13 +133,22 @@ async fn a_list_that_is_older_than_an_event_changes_nothing() {
         manager.refresh_containers(&addr).await.unwrap();
     });
     tokio::time::sleep(Duration::from_millis(10)).await;
-    engine.change(|state| state.containers.clear());
+    engine.change(|state| {
+        state.containers.retain(|found| found.id == turning);
+        state.containers[0].state = "running";
+    });
     engine.emit("container", "destroy", &doomed);
+    engine.emit("container", "start", &turning);
     engine.add("new", nginx(), true);
-    eventually(Duration::from_secs(1), "events", || lab.known(engine) == ["/new"]).await;
+    let seen = ["/new", "/turning"];
+    eventually(Duration::from_secs(1), "events", || lab.known(engine) == seen).await;
     nudge.notify_one();
     tokio::time::sleep(Duration::from_secs(1)).await;
-    assert_eq!(lab.known(engine), ["/new"]);
+    assert_eq!(lab.known(engine), seen);
+    let shown = lab.manager.with(|cluster| {
+        cluster.node(&engine.addr).unwrap().containers[&turning].summary["State"].clone()
+    });
+    assert_eq!(shown, "running");
     drop(list);
 }
 

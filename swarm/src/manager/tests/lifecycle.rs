@@ -101,6 +101,23 @@ async fn a_refused_engine_stays_pending_and_says_why() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_engine_that_cannot_be_listed_gets_no_second_event_stream() {
+    let lab = Lab::new(0).await;
+    let engine = FakeEngine::start(&lab.world, "n1").await;
+    engine.script(|_, request| {
+        request.starts_with("GET /images").then_some(Reaction::Refuse(500, "broken"))
+    });
+    lab.manager.apply_membership(&[engine.addr.clone()]);
+    tokio::time::sleep(Duration::from_secs(300)).await;
+    let opened = engine.take_requests().iter().filter(|line| line.contains("/events")).count();
+    assert!(opened > 3, "it was tried {opened} times");
+    assert_eq!(engine.event_streams(), 0);
+    engine.script(|_, _| None);
+    lab.until_state(&engine, State::Healthy).await;
+    assert_eq!(engine.event_streams(), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_late_engine_is_found_within_ten_seconds() {
     let lab = Lab::new(0).await;
     lab.manager.apply_membership(&["late:2375".to_owned()]);

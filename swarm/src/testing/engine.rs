@@ -24,6 +24,8 @@ pub(crate) enum Reaction {
     DoAndHang,
     /// Do it, wait for a nudge, then answer.
     DoAndWait(Arc<Notify>),
+    /// Wait for a nudge, then do it and answer.
+    WaitAndDo(Arc<Notify>),
 }
 
 /// A container on it.
@@ -53,6 +55,8 @@ pub(crate) struct State {
     history: Vec<Value>,
     streams: Vec<mpsc::UnboundedSender<Result<Frame<Bytes>, BodyError>>>,
     script: Option<Script>,
+    /// Streams that stay open and tell nothing.
+    muted: Vec<mpsc::UnboundedSender<Result<Frame<Bytes>, BodyError>>>,
     made: u32,
     connections: Vec<TaskGuard>,
     serving: Option<TaskGuard>,
@@ -85,6 +89,7 @@ impl FakeEngine {
             history: Vec::new(),
             streams: Vec::new(),
             script: None,
+            muted: Vec::new(),
             made: 0,
             connections: Vec::new(),
             serving: None,
@@ -137,6 +142,11 @@ impl FakeEngine {
             std::mem::take(&mut state.connections)
         });
         drop(broken);
+    }
+
+    /// Open event streams tell nothing more, as if the machine had lost power and come back.
+    pub(crate) fn mute(&self) {
+        self.change(|state| state.muted.append(&mut state.streams));
     }
 
     pub(crate) fn change<R>(&self, f: impl FnOnce(&mut State) -> R) -> R {
@@ -211,6 +221,7 @@ impl FakeEngine {
                 return answer(status, &json!({ "message": message }));
             }
             Some(Reaction::Hang) => std::future::pending().await,
+            Some(Reaction::WaitAndDo(ref nudge)) => nudge.notified().await,
             _ => {}
         }
         let done = self.act(&parts.method, &bare, &body);

@@ -156,7 +156,7 @@ async fn a_client_that_goes_away_leaves_nothing_half_done() {
     let held = Arc::clone(&nudge);
     engine.script(move |_, request| {
         let create = request.starts_with("POST /containers/create");
-        create.then(|| Reaction::DoAndWait(Arc::clone(&held)))
+        create.then(|| Reaction::WaitAndDo(Arc::clone(&held)))
     });
     let client = lab.create_aside("web", nginx());
     tokio::time::sleep(Duration::from_secs(1)).await;

@@ -164,3 +164,43 @@ async fn a_stream_that_died_in_silence_is_replaced() {
     .await;
     assert_eq!(engine.event_streams(), 1);
 }
+
+/// A manager that refreshes nothing by itself within the time of a test.
+async fn drowsy_lab() -> Lab {
+    let day = Duration::from_secs(24 * 3600);
+    Lab::with(1, Options { refresh_min: day, refresh_max: day, ..Options::default() }).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_breaks_casts_doubt_on_the_event_stream() {
+    let lab = drowsy_lab().await;
+    let engine = &lab.engines[0];
+    engine.mute();
+    engine.add("unheard", nginx(), true);
+    engine.script(|_, request| request.contains("filters=").then_some(Reaction::Hang));
+    assert!(lab.manager.refresh_container(&engine.addr, "x").await.is_err());
+    eventually(Duration::from_secs(5), "seen", || lab.known(engine) == ["/unheard"]).await;
+    engine.add("heard", nginx(), true);
+    engine.script(|_, _| None);
+    eventually(Duration::from_secs(5), "heard", || lab.known(engine).len() == 2).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_engine_revived_by_a_call_is_refreshed_at_once() {
+    let lab = drowsy_lab().await;
+    let engine = &lab.engines[0];
+    engine.crash();
+    for _ in 0..3 {
+        assert!(lab.manager.refresh_containers(&engine.addr).await.is_err());
+    }
+    assert_eq!(lab.state(engine), Some(State::Unhealthy));
+    engine.add("meanwhile", nginx(), false);
+    // Only the call may revive it, not the event stream.
+    engine.script(|_, request| {
+        request.starts_with("GET /events").then_some(Reaction::Refuse(500, "no events"))
+    });
+    engine.boot().await;
+    lab.manager.refresh_container(&engine.addr, "x").await.unwrap();
+    assert_eq!(lab.state(engine), Some(State::Healthy));
+    eventually(Duration::from_secs(1), "seen", || lab.known(engine) == ["/meanwhile"]).await;
+}

@@ -1,5 +1,7 @@
 //! One scenario file, two worlds, one story: clusters of Docker engines, in a simulator and for
 //! real.
+pub mod cli;
 pub mod event;
+pub mod node;
 pub mod scenario;
 pub mod world;

@@ -29,7 +29,7 @@ async fn what_happens_between_stream_and_list_is_not_missed() {
         }
         None
     });
-    lab.manager.apply_membership(&[engine.addr.clone()]);
+    lab.manager.apply_membership(std::slice::from_ref(&engine.addr));
     lab.until_state(&engine, State::Healthy).await;
     eventually(Duration::from_secs(1), "seen", || lab.known(&engine) == ["/sudden"]).await;
 }

@@ -1,0 +1,122 @@
+//! The command line. One file per verb.
+
+mod check;
+mod compare;
+mod run;
+
+use std::ffi::OsString;
+use std::io::IsTerminal as _;
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+/// How a command ended: the process's exit code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// Everything held.
+    Passed = 0,
+    /// The command line was wrong.
+    Usage = 1,
+    /// A scenario file is wrong; nothing was started.
+    Invalid = 2,
+    /// The world could not be built: no engine, no image.
+    Environment = 3,
+    /// An expectation or an invariant did not hold.
+    Failed = 4,
+    /// Two runs of one seed differ.
+    NotDeterministic = 5,
+    /// Ended by a signal, after cleaning up (128 + SIGINT).
+    Interrupted = 130,
+}
+
+/// Replays clusters of Docker engines: in a simulator, and for real.
+#[derive(Parser)]
+#[command(name = "lab", version, disable_help_subcommand = true)]
+struct Lab {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Replays scenarios and checks what they expect
+    Run(run::Args),
+    /// Checks scenario files without starting anything
+    Validate {
+        /// The scenario files
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+    },
+    /// Runs each scenario twice with one seed and compares the logs byte by byte
+    Check(check::Args),
+    /// Says whether two worlds told the same story
+    ///
+    /// With one scenario file, runs it in the simulator and on docker and compares the two runs.
+    /// With two logs (`lab run --log FILE`), compares those.
+    Compare(compare::Args),
+    /// Prints the JSON schema of scenario files
+    Schema,
+    /// Prepares the images of the docker world
+    Images,
+    /// Removes what runs that are no longer alive left on the Docker engine
+    Gc {
+        /// Also what belongs to runs that are still alive, or were kept with `--keep`
+        #[arg(long)]
+        all: bool,
+    },
+}
+
+/// Where a scenario is replayed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum On {
+    /// In the deterministic simulator
+    Sim,
+    /// On real Docker engines in containers
+    Docker,
+}
+
+/// Runs the command line `args` (with the program's name first) and returns the exit code.
+#[must_use]
+pub fn main(args: Vec<OsString>) -> i32 {
+    if let Some(code) = hidden(&args) {
+        return code;
+    }
+    let lab = match Lab::try_parse_from(args) {
+        Ok(lab) => lab,
+        Err(error) => {
+            let _ = error.print();
+            let shown = !error.use_stderr();
+            return if shown { Exit::Passed as i32 } else { Exit::Usage as i32 };
+        }
+    };
+    let exit = match lab.verb {
+        Verb::Run(args) => run::run(&args),
+        Verb::Validate { files } => validate(&files),
+        Verb::Check(args) => check::run(&args),
+        Verb::Compare(args) => compare::run(&args),
+        Verb::Schema => schema(),
+        Verb::Images => images(),
+        Verb::Gc { all } => gc(all),
+    };
+    exit as i32
+}
+
+/// The verbs that the lab itself calls inside nodes and beside runs: not for people, so not in
+/// the help.
+fn hidden(args: &[OsString]) -> Option<i32> {
+    let rest = |from: usize| -> Vec<String> {
+        args.iter().skip(from).map(|arg| arg.to_string_lossy().into_owned()).collect()
+    };
+    match args.get(1)?.to_str()? {
+        "swarm" => Some(swarm::cli::main("swarm", rest(2))),
+        "node" => Some(crate::node::main(&rest(2))),
+        "guard" => Some(crate::world::docker::guard::main(&rest(2))),
+        _ => None,
+    }
+}
+
+/// Whether to use colours on standard output.
+fn color() -> bool {
+    std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+        && std::io::stdout().is_terminal()
+}

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde_json::Value;
 
-/// What a container is doing.
+/// What a container is doing. The texts are those of `docker ps --filter status=`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum RunState {
     /// Made, never started.
@@ -21,6 +21,27 @@ pub enum RunState {
     Exited,
     /// Could not be removed.
     Dead,
+}
+
+impl RunState {
+    /// The state's text in the API.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Created => "created",
+            Self::Running => "running",
+            Self::Paused => "paused",
+            Self::Restarting => "restarting",
+            Self::Exited => "exited",
+            Self::Dead => "dead",
+        }
+    }
+
+    /// Whether it counts as running: `docker ps` shows it without `--all`.
+    #[must_use]
+    pub fn is_running(self) -> bool {
+        matches!(self, Self::Running | Self::Paused | Self::Restarting)
+    }
 }
 
 /// A port of the node that a container claims.
@@ -55,7 +76,7 @@ pub struct Facts {
     pub started: Option<Timestamp>,
     /// When it last ended; `None` if never.
     pub finished: Option<Timestamp>,
-    /// CPUs it reserves.
+    /// Whole CPUs it reserves: from its shares, or from `NanoCpus` when it has no shares.
     pub cpus: i64,
     /// Memory it reserves, in bytes.
     pub memory: i64,

@@ -3,19 +3,30 @@
 //! A plain data structure. Everything that happens is a typed update; every decision is a pure
 //! function of it. It does no I/O, so a lock around it is never held across an await.
 
+mod cache;
 mod container;
+mod facts;
+mod format;
+pub(crate) mod json;
+mod lookup;
+mod membership;
+mod names;
 mod node;
+mod specs;
+mod status;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 
-use jiff::Timestamp;
-use serde_json::Value;
-
-use crate::scheduler::{Placement, Rejection, Request, Scheduler};
+use crate::scheduler::Rejection;
 
 pub use container::{Container, Facts, HostPort, RunState};
+pub(crate) use facts::host_ports;
+pub use facts::{SWARM_ID_LABEL, cpu_shares};
+pub use format::{bytes_text, natural_cmp};
+pub(crate) use lookup::{Candidate, resolve, split_image};
 pub use node::{Node, Specs, SpecsError, State};
+pub use status::status_text;
 
 /// Settings that change what the cluster may hold.
 #[derive(Clone, Debug)]
@@ -44,6 +55,8 @@ pub struct Reservation {
     pub node: String,
     /// What it will be like, in the words of the filters.
     pub facts: Facts,
+    /// How its node was found, as in [`Placement::summary`](crate::scheduler::Placement).
+    pub summary: String,
 }
 
 /// A call's effect on the health of its node.
@@ -72,6 +85,8 @@ impl fmt::Display for NameTaken {
     }
 }
 
+impl std::error::Error for NameTaken {}
+
 /// Why a create was refused before any engine was asked.
 #[derive(Clone, Debug)]
 pub enum Refusal {
@@ -80,6 +95,17 @@ pub enum Refusal {
     /// No node fits.
     Scheduling(Rejection),
 }
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Name(taken) => taken.fmt(f),
+            Self::Scheduling(rejection) => f.write_str(&rejection.message),
+        }
+    }
+}
+
+impl std::error::Error for Refusal {}
 
 /// The manager's knowledge of its cluster.
 #[derive(Debug, Default)]

@@ -1,38 +1,33 @@
 //! Which node gets a container. Pure: cluster state + request (+ randomness) -> node, or why not.
 
+mod expr;
+mod filter;
+mod request;
+mod strategy;
+mod view;
+
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
-use crate::cluster::Facts;
+use crate::cluster::{Cluster, Options};
+use filter::Test;
+use view::View;
 
-/// What is asked of the scheduler.
-#[derive(Clone, Debug, Default)]
-pub struct Request {
-    /// The container's name without slash; may be empty.
-    pub name: String,
-    /// Ports, resources, labels, image of the container to be.
-    pub facts: Facts,
-    /// Constraint expressions, as typed.
-    pub constraints: Vec<String>,
-    /// Affinity expressions, as typed.
-    pub affinities: Vec<String>,
-    /// Whitelist expressions, as typed.
-    pub whitelists: Vec<String>,
-    /// Containers that must be on the same node, each with its flag for messages, such as
-    /// `("--volumes-from", "data")`, `("--link", "db")`, `("--net=container", "x")`.
-    pub dependencies: Vec<(String, String)>,
-    /// Requested host port bindings; an empty port means any free one.
-    pub bindings: Vec<crate::cluster::HostPort>,
-}
+pub use request::{Dependency, Request};
+
+const UNSATISFIED: &str = "Unable to find a node that satisfies the following conditions ";
 
 /// Where to put it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Placement {
     /// Addresses of all nodes that fit, best first; never empty.
     pub ranked: Vec<String>,
+    /// How many nodes each step left, such as `3 nodes, 1 after constraint`.
+    pub summary: String,
 }
 
 /// Why no node fits. `message` is the classic manager's text.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rejection {
     /// What the client is told.
     pub message: String,
@@ -40,7 +35,7 @@ pub struct Rejection {
     pub nodes: BTreeMap<String, String>,
 }
 
-/// Filters and a strategy.
+/// Filters, run in this order, and a strategy.
 #[derive(Clone, Debug)]
 pub struct Scheduler {
     filters: Vec<Filter>,
@@ -75,4 +70,239 @@ pub enum Strategy {
     Binpack,
     /// Any.
     Random,
+}
+
+impl Filter {
+    /// All filters in their usual order.
+    pub const ALL: [Self; 7] = [
+        Self::Health,
+        Self::Port,
+        Self::ContainerSlots,
+        Self::Dependency,
+        Self::Affinity,
+        Self::Constraint,
+        Self::Whitelist,
+    ];
+
+    /// The filter of this name.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|filter| filter.as_str() == name)
+    }
+
+    /// The filter's name.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Health => "health",
+            Self::Port => "port",
+            Self::ContainerSlots => "containerslots",
+            Self::Dependency => "dependency",
+            Self::Affinity => "affinity",
+            Self::Constraint => "constraint",
+            Self::Whitelist => "whitelist",
+        }
+    }
+}
+
+impl Strategy {
+    /// The strategy of this name; `binpacking` is another word for `binpack`.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        match name {
+            "spread" => Some(Self::Spread),
+            "binpack" | "binpacking" => Some(Self::Binpack),
+            "random" => Some(Self::Random),
+            _ => None,
+        }
+    }
+
+    /// The strategy's name.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Spread => "spread",
+            Self::Binpack => "binpack",
+            Self::Random => "random",
+        }
+    }
+}
+
+impl Default for Scheduler {
+    /// All filters and `spread`, as without any options.
+    fn default() -> Self {
+        Self::new(Filter::ALL.to_vec(), Strategy::Spread)
+    }
+}
+
+/// Whether expressions marked `~` count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Soft {
+    /// Like all others.
+    Enforced,
+    /// Not at all.
+    Ignored,
+}
+
+impl Scheduler {
+    /// A scheduler that runs `filters` in this order, then ranks by `strategy`.
+    #[must_use]
+    pub fn new(filters: Vec<Filter>, strategy: Strategy) -> Self {
+        Self { filters, strategy }
+    }
+
+    /// The filters in the order they run.
+    #[must_use]
+    pub fn filters(&self) -> &[Filter] {
+        &self.filters
+    }
+
+    /// The strategy.
+    #[must_use]
+    pub fn strategy(&self) -> Strategy {
+        self.strategy
+    }
+
+    /// Ranks the registered nodes that fit. Soft expressions hold all together or not at all: if
+    /// the request cannot be placed with them for whatever reason, it is placed without.
+    /// `random(n)` gives a number below `n`.
+    ///
+    /// # Errors
+    /// No node fits.
+    pub fn place(
+        &self,
+        cluster: &Cluster,
+        request: &Request,
+        random: &mut dyn FnMut(u64) -> u64,
+    ) -> Result<Placement, Rejection> {
+        let views = View::all(cluster);
+        let options = cluster.options();
+        if let Ok(placement) = self.pass(&views, options, request, Soft::Enforced, random) {
+            return Ok(placement);
+        }
+        match self.pass(&views, options, request, Soft::Ignored, random) {
+            Ok(mut placement) => {
+                placement.summary.push_str(", soft expressions dropped");
+                Ok(placement)
+            }
+            Err(message) => {
+                let nodes = self.reasons(&views, options, request, Soft::Ignored);
+                Err(Rejection { message, nodes: by_name(&views, nodes) })
+            }
+        }
+    }
+
+    /// For each registered node in the order of names, `fits` or the first reason why not. Soft
+    /// expressions count if the request can be placed with them.
+    #[must_use]
+    pub fn explain(&self, cluster: &Cluster, request: &Request) -> Vec<(String, String)> {
+        let views = View::all(cluster);
+        let options = cluster.options();
+        // The order among the fitting nodes does not matter here, so neither does the dice.
+        let enforced = self.pass(&views, options, request, Soft::Enforced, &mut |_| 0).is_ok();
+        let soft = if enforced { Soft::Enforced } else { Soft::Ignored };
+        let reasons = self.reasons(&views, options, request, soft);
+        let named = views.iter().zip(reasons).map(|(view, reason)| {
+            (view.node.label().to_owned(), reason.unwrap_or_else(|| "fits".to_owned()))
+        });
+        named.collect()
+    }
+
+    /// Runs all filters and ranks what is left. An error is the classic manager's text.
+    fn pass(
+        &self,
+        views: &[View<'_>],
+        options: &Options,
+        request: &Request,
+        soft: Soft,
+        random: &mut dyn FnMut(u64) -> u64,
+    ) -> Result<Placement, String> {
+        let mut left: Vec<&View<'_>> = views.iter().collect();
+        let mut summary = match left.len() {
+            1 => "1 node".to_owned(),
+            count => format!("{count} nodes"),
+        };
+        let mut note = |before: usize, after: usize, what: &str| {
+            if after < before {
+                write!(summary, ", {after} after {what}").expect("a String takes any text");
+            }
+        };
+        let mut tests: Vec<Box<dyn Test>> = Vec::with_capacity(self.filters.len());
+        for filter in &self.filters {
+            let name = filter.as_str();
+            let test = filter.test(request, soft).map_err(|error| {
+                format!("{UNSATISFIED}{}\nerror from {name} filter: {error}", conditions(&tests))
+            })?;
+            let before = left.len();
+            left.retain(|view| test.fits(view));
+            note(before, left.len(), name);
+            let refused = left.is_empty() && test.refuses_none(before);
+            tests.push(test);
+            if refused && *filter == Filter::Health {
+                return Err("No healthy node available in the cluster".to_owned());
+            }
+            if refused {
+                return Err(format!("{UNSATISFIED}{}", conditions(&tests)));
+            }
+        }
+        if left.is_empty() {
+            return Err("No nodes available in the cluster".to_owned());
+        }
+        let before = left.len();
+        let ranked = self.strategy.rank(left, options, request, random);
+        note(before, ranked.len(), "resources");
+        if ranked.is_empty() {
+            return Err("no resources available to schedule container".to_owned());
+        }
+        Ok(Placement { ranked: ranked.iter().map(|v| v.node.addr.clone()).collect(), summary })
+    }
+
+    /// For each view, why it does not fit; `None` if it does.
+    fn reasons(
+        &self,
+        views: &[View<'_>],
+        options: &Options,
+        request: &Request,
+        soft: Soft,
+    ) -> Vec<Option<String>> {
+        let mut tests = Vec::with_capacity(self.filters.len());
+        for filter in &self.filters {
+            match filter.test(request, soft) {
+                Ok(test) => tests.push((filter.as_str(), test)),
+                Err(error) => {
+                    let reason = format!("{}: {error}", filter.as_str());
+                    return vec![Some(reason); views.len()];
+                }
+            }
+        }
+        let reason = |view: &View<'_>| {
+            let refused = tests.iter().find(|(_, test)| !test.fits(view));
+            match refused {
+                Some((name, test)) => Some(format!("{name}: {}", test.reason(view))),
+                None => self.strategy.reason(view, options, request),
+            }
+        };
+        views.iter().map(reason).collect()
+    }
+}
+
+/// One line for each filter that looks at something in the request.
+fn conditions(tests: &[Box<dyn Test>]) -> String {
+    let lines = tests.iter().map(|test| test.conditions()).filter(|items| !items.is_empty());
+    lines.map(|items| format!("\n[{}]", items.join(" "))).collect()
+}
+
+/// Reasons by node name. Nodes may share a name: then the address is added.
+fn by_name(views: &[View<'_>], reasons: Vec<Option<String>>) -> BTreeMap<String, String> {
+    let mut nodes = BTreeMap::new();
+    for (view, reason) in views.iter().zip(reasons) {
+        let Some(reason) = reason else { continue };
+        let name = view.node.label();
+        let key = match nodes.contains_key(name) {
+            true => format!("{name} ({})", view.node.addr),
+            false => name.to_owned(),
+        };
+        nodes.insert(key, reason);
+    }
+    nodes
 }

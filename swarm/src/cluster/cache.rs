@@ -1,0 +1,109 @@
+//! Keeping what is known of each engine's objects up to date.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use super::{Cluster, Container, Facts, Node, RunState, json};
+
+impl Cluster {
+    /// The containers known on a node. Taken before its list is asked for, it tells
+    /// [`Cluster::update_containers`] which containers the list can know of.
+    #[must_use]
+    pub fn container_ids(&self, addr: &str) -> BTreeSet<String> {
+        let containers = self.nodes.get(addr).map(|node| node.containers.keys().cloned());
+        containers.into_iter().flatten().collect()
+    }
+
+    /// Whether the container of this list row must be inspected: it is unknown, it was restarting
+    /// when last seen, or the row tells another state than the last inspect, so that an event was
+    /// missed. (The classic manager does not look at the last of these and shows the old state
+    /// until the next event.)
+    #[must_use]
+    pub fn needs_inspect(&self, addr: &str, summary: &Value) -> bool {
+        let id = json::text(summary, "/Id");
+        let Some(container) = self.nodes.get(addr).and_then(|node| node.containers.get(id)) else {
+            return true;
+        };
+        let known = container.facts.state;
+        let listed = json::text(summary, "/State");
+        known == RunState::Restarting || is_state(listed) && listed != known.as_str()
+    }
+
+    /// Takes over a complete list of the node's containers, each row with its inspect JSON if that
+    /// was asked for. Containers of `known_before` that are not listed are gone; those that
+    /// appeared while the list was made are kept; those that were removed meanwhile stay removed.
+    pub fn update_containers(
+        &mut self,
+        addr: &str,
+        known_before: &BTreeSet<String>,
+        listed: Vec<(Value, Option<Value>)>,
+    ) {
+        let Some(node) = self.nodes.get_mut(addr) else { return };
+        let ids: BTreeSet<String> =
+            listed.iter().map(|(summary, _)| json::text(summary, "/Id").to_owned()).collect();
+        node.containers.retain(|id, _| ids.contains(id) || !known_before.contains(id));
+        for (summary, inspect) in listed {
+            let id = json::text(&summary, "/Id");
+            if node.containers.contains_key(id) || !known_before.contains(id) {
+                node.put_container(summary, inspect);
+            }
+        }
+    }
+
+    /// Takes over one container: its list row, and its inspect JSON if that was asked for.
+    /// Without one the last is kept; a container that was never inspected is not taken, as its
+    /// ports and labels would be missing from decisions.
+    pub fn update_container(&mut self, addr: &str, summary: Value, inspect: Option<Value>) {
+        if let Some(node) = self.nodes.get_mut(addr) {
+            node.put_container(summary, inspect);
+        }
+    }
+
+    /// Forgets a container.
+    pub fn remove_container(&mut self, addr: &str, id: &str) {
+        if let Some(node) = self.nodes.get_mut(addr) {
+            node.containers.remove(id);
+        }
+    }
+
+    /// Takes over a complete list of the node's images.
+    pub fn set_images(&mut self, addr: &str, rows: Vec<Value>) {
+        if let Some(node) = self.nodes.get_mut(addr) {
+            node.images = rows;
+        }
+    }
+
+    /// Takes over a complete list of the node's networks.
+    pub fn set_networks(&mut self, addr: &str, rows: Vec<Value>) {
+        if let Some(node) = self.nodes.get_mut(addr) {
+            node.networks = rows;
+        }
+    }
+
+    /// Takes over a complete list of the node's volumes.
+    pub fn set_volumes(&mut self, addr: &str, rows: Vec<Value>) {
+        if let Some(node) = self.nodes.get_mut(addr) {
+            node.volumes = rows;
+        }
+    }
+}
+
+impl Node {
+    fn put_container(&mut self, summary: Value, inspect: Option<Value>) {
+        let id = json::text(&summary, "/Id").to_owned();
+        let known = self.containers.get_mut(&id).map(|old| std::mem::take(&mut old.inspect));
+        let Some(inspect) = inspect.filter(Value::is_object).or(known) else { return };
+        if id.is_empty() {
+            return;
+        }
+        let facts = Facts::read(&summary, &inspect, self.specs.cpus, self.clock_delta);
+        self.containers.insert(id.clone(), Container { id, summary, inspect, facts });
+    }
+}
+
+/// Whether `text` is a state we know; `removing`, for one, is not.
+fn is_state(text: &str) -> bool {
+    use RunState::{Created, Dead, Exited, Paused, Restarting, Running};
+    [Created, Running, Paused, Restarting, Exited, Dead].iter().any(|state| state.as_str() == text)
+}

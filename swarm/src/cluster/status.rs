@@ -1,0 +1,53 @@
+//! The status column of `docker ps`, told by the manager's clock.
+
+use jiff::Timestamp;
+
+use super::{Facts, RunState};
+
+const MINUTE: i64 = 60;
+const HOUR: i64 = 60 * MINUTE;
+const DAY: i64 = 24 * HOUR;
+
+/// What a container is doing and for how long, such as `Up 3 minutes (healthy)`.
+#[must_use]
+pub fn status_text(facts: &Facts, now: Timestamp) -> String {
+    // Only an engine that lies about its own states leaves the dates out.
+    let since = |date: Option<Timestamp>| duration_text(date.unwrap_or(facts.created), now);
+    let up = || format!("Up {}", since(facts.started));
+    match facts.state {
+        RunState::Created => "Created".to_owned(),
+        RunState::Dead => "Dead".to_owned(),
+        RunState::Paused => format!("{} (Paused)", up()),
+        RunState::Restarting => {
+            format!("Restarting ({}) {} ago", facts.exit_code, since(facts.finished))
+        }
+        RunState::Running => match facts.health.as_str() {
+            "" | "none" => up(),
+            "starting" => format!("{} (health: starting)", up()),
+            health => format!("{} ({health})", up()),
+        },
+        RunState::Exited if facts.finished.is_none() => String::new(),
+        RunState::Exited => {
+            format!("Exited ({}) {} ago", facts.exit_code, since(facts.finished))
+        }
+    }
+}
+
+/// The time between two moments in about one word. Every unit is rounded down; months have 30
+/// days and years 365.
+fn duration_text(from: Timestamp, now: Timestamp) -> String {
+    let seconds = now.duration_since(from).as_secs();
+    let (minutes, hours, days) = (seconds / MINUTE, seconds / HOUR, seconds / DAY);
+    match seconds {
+        ..1 => "Less than a second".to_owned(),
+        _ if minutes < 1 => format!("{seconds} seconds"),
+        _ if minutes == 1 => "About a minute".to_owned(),
+        _ if hours < 1 => format!("{minutes} minutes"),
+        _ if hours == 1 => "About an hour".to_owned(),
+        _ if hours < 48 => format!("{hours} hours"),
+        _ if days < 14 => format!("{days} days"),
+        _ if days < 90 => format!("{} weeks", days / 7),
+        _ if days < 2 * 365 => format!("{} months", days / 30),
+        _ => format!("{} years", days / 365),
+    }
+}

@@ -1,0 +1,86 @@
+//! `port`: no host port of a node is claimed twice.
+//!
+//! A container claims its ports from the request on and until it is removed, running or not. As in
+//! the classic manager, the protocol of a published port is not looked at.
+
+use std::net::IpAddr;
+
+use super::{Request, Test, View};
+use crate::cluster::{Facts, HostPort};
+use crate::scheduler::view::display_name;
+
+/// The test for the request's network mode.
+pub(super) fn test(request: &Request) -> Box<dyn Test> {
+    if request.facts.host_network {
+        Box::new(HostMode(request.facts.exposed.clone()))
+    } else {
+        Box::new(BridgeMode(request.bindings.clone()))
+    }
+}
+
+/// The requested bindings.
+struct BridgeMode(Vec<HostPort>);
+
+impl BridgeMode {
+    fn conflict<'a>(&'a self, view: &View<'a>) -> Option<(&'a HostPort, &'a Facts)> {
+        self.0.iter().find_map(|wanted| {
+            let takes = |facts: &&Facts| facts.ports.iter().any(|port| conflict(wanted, port));
+            view.claims().find(takes).map(|facts| (wanted, facts))
+        })
+    }
+}
+
+impl Test for BridgeMode {
+    fn fits(&self, view: &View<'_>) -> bool {
+        self.conflict(view).is_none()
+    }
+
+    fn reason(&self, view: &View<'_>) -> String {
+        self.conflict(view).map_or_else(String::new, |(port, facts)| {
+            format!("{} is taken by {}", port.port, display_name(facts))
+        })
+    }
+
+    fn conditions(&self) -> Vec<String> {
+        self.0.iter().map(|wanted| format!("port {} (Bridge mode)", wanted.port)).collect()
+    }
+}
+
+/// The exposed ports, which are the host's own in host mode.
+struct HostMode(Vec<String>);
+
+impl HostMode {
+    fn conflict<'a>(&'a self, view: &View<'a>) -> Option<(&'a str, &'a Facts)> {
+        self.0.iter().find_map(|wanted| {
+            let takes = |facts: &&Facts| facts.host_network && facts.exposed.contains(wanted);
+            view.claims().find(takes).map(|facts| (wanted.as_str(), facts))
+        })
+    }
+}
+
+impl Test for HostMode {
+    fn fits(&self, view: &View<'_>) -> bool {
+        self.conflict(view).is_none()
+    }
+
+    fn reason(&self, view: &View<'_>) -> String {
+        self.conflict(view).map_or_else(String::new, |(port, facts)| {
+            format!("{port} is taken by {}", display_name(facts))
+        })
+    }
+
+    fn conditions(&self) -> Vec<String> {
+        self.0.iter().map(|port| format!("port {port} (Host mode)")).collect()
+    }
+}
+
+/// Whether two bindings cannot be on one node: the same port text on the same address, or either
+/// on all addresses.
+fn conflict(wanted: &HostPort, taken: &HostPort) -> bool {
+    wanted.port == taken.port
+        && (wanted.ip == taken.ip || is_everywhere(&wanted.ip) || is_everywhere(&taken.ip))
+}
+
+fn is_everywhere(ip: &str) -> bool {
+    ip.is_empty() || ip.parse::<IpAddr>().is_ok_and(|ip| ip.is_unspecified())
+}

@@ -6,10 +6,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use super::view::{Endpoints, Row};
-use crate::scenario::Invariant;
+use crate::scenario::cluster::Cluster;
+use crate::scenario::{Expression, Invariant};
 
 /// The label by which a manager marks the containers it made.
 const SWARM_ID: &str = "com.docker.swarm.id";
+/// The label in which a manager keeps the constraints of a container, as a JSON list.
+const CONSTRAINTS: &str = "com.docker.swarm.constraints";
 
 /// One container as its engine describes it.
 pub struct Found {
@@ -69,14 +72,53 @@ pub type Acknowledged = BTreeMap<String, String>;
 pub fn check(
     invariant: Invariant,
     truth: &Truth,
-    endpoints: &Endpoints,
+    cluster: &Cluster,
     acknowledged: &Acknowledged,
 ) -> Result<(), String> {
     match invariant {
         Invariant::UniqueNames => unique_names(truth),
         Invariant::UniquePorts => unique_ports(truth),
-        Invariant::NothingLost => nothing_lost(truth, endpoints, acknowledged),
+        Invariant::WithinResources => within_resources(truth, cluster),
+        Invariant::ConstraintsHold => constraints_hold(truth, cluster),
+        Invariant::NothingLost => nothing_lost(truth, acknowledged),
     }
+}
+
+fn within_resources(truth: &Truth, cluster: &Cluster) -> Result<(), String> {
+    for (host, engine) in cluster.engines() {
+        let here = truth.containers.iter().filter(|found| found.host == host.name);
+        let memory = |found: &Found| found.inspect["HostConfig"]["Memory"].as_u64().unwrap_or(0);
+        let used: u64 = here.filter(|found| found.is_swarms()).map(memory).sum();
+        if used > engine.memory {
+            let (name, has) = (&host.name, engine.memory);
+            return Err(format!("containers on {name} reserve {used} bytes of memory; it has {has}"));
+        }
+    }
+    Ok(())
+}
+
+/// Hard constraints on labels and names of hosts. Those on what an engine says of itself
+/// (`storagedriver` and the like) are not in the scenario and so not looked at.
+fn constraints_hold(truth: &Truth, cluster: &Cluster) -> Result<(), String> {
+    for found in truth.containers.iter().filter(|found| found.is_swarms()) {
+        let list = found.inspect["Config"]["Labels"][CONSTRAINTS].as_str().unwrap_or("[]");
+        let list: Vec<String> = serde_json::from_str(list).unwrap_or_default();
+        let labels =
+            cluster.host(&found.host).and_then(|h| h.engine.as_ref()).map(|engine| &engine.labels);
+        let Some(labels) = labels else { continue };
+        for expression in list.iter().filter_map(|text| Expression::parse(text).ok()) {
+            let value = match expression.key.as_str() {
+                "node" => Some(&found.host),
+                key => labels.get(key),
+            };
+            let Some(value) = value.filter(|_| !expression.soft) else { continue };
+            if !expression.matches(&[value.as_str()]) {
+                let (name, host) = (&found.row.name, &found.host);
+                return Err(format!("{name} must not be on {host}: {}", expression.text));
+            }
+        }
+    }
+    Ok(())
 }
 
 fn unique_names(truth: &Truth) -> Result<(), String> {
@@ -113,13 +155,9 @@ fn unique_ports(truth: &Truth) -> Result<(), String> {
     Ok(())
 }
 
-fn nothing_lost(
-    truth: &Truth,
-    endpoints: &Endpoints,
-    acknowledged: &Acknowledged,
-) -> Result<(), String> {
+fn nothing_lost(truth: &Truth, acknowledged: &Acknowledged) -> Result<(), String> {
     // An engine that is silent may still hold what is not seen: no verdict is possible.
-    if !truth.silent.is_empty() || endpoints.engines.is_empty() {
+    if !truth.silent.is_empty() {
         return Ok(());
     }
     for (id, name) in acknowledged {
@@ -167,21 +205,11 @@ mod tests {
 
     #[test]
     fn an_acknowledged_container_must_be_somewhere() {
-        let endpoints = Endpoints {
-            manager: super::super::api::Api::new(
-                &swarm::ctx::real::ctx(swarm::ctx::Level::Fatal),
-                swarm::ctx::Addr::tcp("127.0.0.1", 1),
-            ),
-            store: None,
-            engines: BTreeMap::new(),
-        };
-        let mut endpoints = endpoints;
-        endpoints.engines.insert("a".into(), endpoints.manager.clone());
         let acknowledged = Acknowledged::from([("ax".to_owned(), "x".to_owned())]);
-        assert!(nothing_lost(&truth(vec![found("a", "x", "")]), &endpoints, &acknowledged).is_ok());
-        let error = nothing_lost(&truth(vec![]), &endpoints, &acknowledged).unwrap_err();
+        assert!(nothing_lost(&truth(vec![found("a", "x", "")]), &acknowledged).is_ok());
+        let error = nothing_lost(&truth(vec![]), &acknowledged).unwrap_err();
         assert!(error.contains("x (ax) was acknowledged"), "{error}");
         let silent = Truth { containers: vec![], silent: BTreeSet::from(["a".to_owned()]) };
-        assert!(nothing_lost(&silent, &endpoints, &acknowledged).is_ok());
+        assert!(nothing_lost(&silent, &acknowledged).is_ok());
     }
 }

@@ -196,9 +196,7 @@ pub struct Info {
     /// The number in the row `Nodes`.
     pub count: u64,
     /// Containers over all nodes.
-    pub containers: u64,
-    /// Running containers over all nodes.
-    pub running: u64,
+    pub counts: Counts,
     /// The nodes, in the order listed.
     pub nodes: Vec<InfoNode>,
 }
@@ -214,6 +212,33 @@ pub struct InfoNode {
     pub status: String,
     /// The error row; empty without one.
     pub error: String,
+    /// Its containers.
+    pub counts: Counts,
+}
+
+/// Numbers of containers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// In any state.
+    pub total: u64,
+    /// Running.
+    pub running: u64,
+    /// Paused.
+    pub paused: u64,
+    /// Neither.
+    pub stopped: u64,
+}
+
+impl Counts {
+    /// Reads `3 (2 Running, 0 Paused, 1 Stopped)`; a node that is not healthy shows only `3`.
+    fn parse(text: &str) -> Self {
+        let mut numbers = text
+            .split(|c: char| !c.is_ascii_digit())
+            .filter(|digits| !digits.is_empty())
+            .map(|digits| digits.parse().unwrap_or_default());
+        let mut next = || numbers.next().unwrap_or_default();
+        Self { total: next(), running: next(), paused: next(), stopped: next() }
+    }
 }
 
 impl Info {
@@ -221,11 +246,14 @@ impl Info {
     /// corner.
     #[must_use]
     pub fn parse(info: &Value) -> Self {
-        let mut out = Self {
-            containers: info["Containers"].as_u64().unwrap_or_default(),
-            running: info["ContainersRunning"].as_u64().unwrap_or_default(),
-            ..Self::default()
+        let number = |key: &str| info[key].as_u64().unwrap_or_default();
+        let counts = Counts {
+            total: number("Containers"),
+            running: number("ContainersRunning"),
+            paused: number("ContainersPaused"),
+            stopped: number("ContainersStopped"),
         };
+        let mut out = Self { counts, ..Self::default() };
         for row in info["SystemStatus"].as_array().into_iter().flatten() {
             let key = row[0].as_str().unwrap_or_default();
             let value = row[1].as_str().unwrap_or_default().to_owned();
@@ -233,6 +261,7 @@ impl Info {
                 match (detail, out.nodes.last_mut()) {
                     ("Status", Some(node)) => node.status = value,
                     ("Error", Some(node)) => node.error = value,
+                    ("Containers", Some(node)) => node.counts = Counts::parse(&value),
                     _ => {}
                 }
             } else if let Some(name) = key.strip_prefix(' ') {
@@ -246,6 +275,17 @@ impl Info {
             }
         }
         out
+    }
+
+    /// The nodes as lines, for a message.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        let line = |node: &InfoNode| {
+            let InfoNode { name, addr, status, error, .. } = node;
+            format!("{name:<14} {addr:<21} {status} {error}").trim_end().to_owned()
+        };
+        let lines: Vec<_> = self.nodes.iter().map(line).collect();
+        format!("nodes\n{}", if lines.is_empty() { "(none)".into() } else { lines.join("\n") })
     }
 
     /// How many nodes are healthy.
@@ -273,11 +313,14 @@ mod tests {
                 ["Role", "primary"], ["Strategy", "spread"], ["Nodes", "2"],
                 [" a", "10.0.0.1:2375"], ["  └ ID", "X|10.0.0.1:2375"],
                 ["  └ Status", "Healthy"],
+                ["  └ Containers", "3 (2 Running, 0 Paused, 1 Stopped)"],
                 [" (unknown)", "10.0.0.2:2375"], ["  └ Status", "Pending"],
                 ["  └ Error", "Cannot connect"],
             ],
         }));
-        assert_eq!((info.count, info.healthy(), info.running), (2, 1, 2));
+        assert_eq!((info.count, info.healthy(), info.counts.running), (2, 1, 2));
+        let counts = Counts { total: 3, running: 2, paused: 0, stopped: 1 };
+        assert_eq!(info.nodes[0].counts, counts);
         assert_eq!(info.nodes[1].error, "Cannot connect");
         assert_eq!(info.nodes[0].name, "a");
     }

@@ -1,0 +1,237 @@
+//! The way in: a file is read, understood and checked, or a report says what is wrong with it.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::cluster::Cluster;
+use super::context::Context;
+use super::decode::Decode;
+use super::diagnostic::{Diagnostic, Report};
+use super::file::{ClusterKeys, File, Invariant};
+use super::resolve::{self, Resolved};
+use super::span::{Source, Span, Spanned};
+use super::step::Step;
+use super::yaml::{self, Node, Value};
+
+/// What the command line says over the file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Overrides {
+    /// `cluster.tls`.
+    pub tls: Option<bool>,
+}
+
+/// A scenario that can be run: nothing in it is known to be impossible.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Scenario {
+    /// Its name.
+    pub name: String,
+    /// What it is about.
+    pub description: Option<String>,
+    /// The file, as the user gave it.
+    pub path: PathBuf,
+    /// The file's text, into which all spans point.
+    pub source: Arc<str>,
+    /// What stands before the first step.
+    pub cluster: Cluster,
+    /// What happens, in order.
+    pub steps: Vec<Step>,
+    /// What must hold at every moment.
+    pub always: Vec<Invariant>,
+}
+
+impl Scenario {
+    /// `FILE:LINE:COLUMN` of a place.
+    #[must_use]
+    pub fn location(&self, span: Span) -> String {
+        let (line, column) = self.file().position(span.start);
+        format!("{}:{line}:{column}", self.path.display())
+    }
+
+    /// A message about a place of the file, in the style of all messages.
+    #[must_use]
+    pub fn diagnostic(
+        &self,
+        span: Span,
+        title: &str,
+        label: &str,
+        notes: &[String],
+        color: bool,
+    ) -> String {
+        let place = Some((self.file(), span));
+        let (title, label) = (title.to_owned(), label.to_owned());
+        Diagnostic { place, title, label, notes: notes.to_vec() }.render(color)
+    }
+
+    fn file(&self) -> Source {
+        Source::new(self.path.clone(), self.source.clone())
+    }
+}
+
+/// Reads the scenario of a file.
+///
+/// # Errors
+/// Every mistake of the file.
+pub fn load(path: &Path, overrides: &Overrides) -> Result<Scenario, Report> {
+    let source = read(path).map_err(|error| Report::new(vec![error]))?;
+    parse(source, overrides)
+}
+
+/// Reads the scenario of a file whose text is known already.
+///
+/// # Errors
+/// Every mistake of the file.
+pub fn parse(source: Source, overrides: &Overrides) -> Result<Scenario, Report> {
+    let mut cx = Context::new(source.clone());
+    let scenario = scenario(&mut cx, overrides);
+    let mistakes = cx.into_diagnostics();
+    match scenario {
+        Some(scenario) if mistakes.is_empty() => Ok(scenario),
+        _ => Err(Report::new(mistakes)),
+    }
+}
+
+fn scenario(cx: &mut Context, overrides: &Overrides) -> Option<Scenario> {
+    let root = tree(cx)?;
+    let file = File::decode(&root, cx)?;
+    let mut visited = BTreeSet::from([cx.source().path().to_owned()]);
+    let resolved = cluster(&file.cluster, &file.name.value, overrides, cx, &mut visited)?;
+    refuse_tls(&resolved.cluster, &file.cluster, overrides, cx);
+    let source = cx.source();
+    Some(Scenario {
+        name: file.name.value,
+        description: file.description.map(|text| text.value),
+        path: source.path().to_owned(),
+        source: source.text().clone(),
+        cluster: resolved.cluster,
+        steps: file.steps,
+        always: file.always.map_or_else(
+            || Invariant::ALL.to_vec(),
+            |always| always.iter().map(|one| one.value).collect(),
+        ),
+    })
+}
+
+/// The text of a file, or why there is none.
+#[expect(clippy::disallowed_methods, reason = "scenario files are the user's own, not a world's")]
+fn read(path: &Path) -> Result<Source, Diagnostic> {
+    let problem = |label: String| Diagnostic {
+        place: None,
+        title: format!("cannot read `{}`", path.display()),
+        label,
+        notes: Vec::new(),
+    };
+    let bytes = std::fs::read(path).map_err(|error| problem(error.to_string()))?;
+    match String::from_utf8(bytes) {
+        Ok(text) => Ok(Source::new(path, text)),
+        Err(error) => {
+            let at = error.utf8_error().valid_up_to();
+            Err(problem(format!("byte {at} is not UTF-8 text")))
+        }
+    }
+}
+
+/// The tree of the context's file; an empty file has none.
+fn tree(cx: &mut Context) -> Option<Node> {
+    let root = yaml::parse(cx);
+    let empty = match &root {
+        Some(Node { value: Value::Scalar { text, plain: true }, .. }) => text.is_empty(),
+        Some(_) => false,
+        None => cx.mistakes() == 0,
+    };
+    if empty {
+        cx.error(Span::default(), "the file is empty", "a scenario has `name`, `cluster`, `steps`");
+        return None;
+    }
+    root
+}
+
+/// The cluster as written, or the one of the file it names.
+fn cluster(
+    keys: &ClusterKeys,
+    name: &str,
+    overrides: &Overrides,
+    cx: &mut Context,
+    visited: &mut BTreeSet<PathBuf>,
+) -> Option<Resolved> {
+    let tls = overrides.tls.or(keys.tls.as_ref().map(|tls| tls.value));
+    let Some(from) = &keys.from else {
+        if keys.hosts.is_none() {
+            cx.error(keys.span, "`hosts` is missing", "a cluster needs `hosts`, or `from`");
+            return None;
+        }
+        let resolved = resolve::resolve(keys, name, tls.unwrap_or(false), cx);
+        resolve::check(keys, &resolved, cx);
+        return Some(resolved);
+    };
+    let own = keys.hosts.as_ref().map(|hosts| hosts.span);
+    let own = own.or(keys.network.as_ref().map(|network| network.span));
+    if let Some(span) = own.or(keys.images.first().map(|image| image.span)) {
+        let label = "this belongs to that file";
+        cx.error(span, "a cluster that comes `from` a file is that file's", label);
+    }
+    from_file(from, name, Overrides { tls }, cx, visited)
+}
+
+/// The cluster of another file, as this scenario's own.
+fn from_file(
+    from: &Spanned<String>,
+    name: &str,
+    overrides: Overrides,
+    cx: &mut Context,
+    visited: &mut BTreeSet<PathBuf>,
+) -> Option<Resolved> {
+    let path = cx.source().path().parent().unwrap_or(Path::new("")).join(&from.value);
+    if !visited.insert(path.clone()) {
+        cx.error(from.span, "the cluster comes from itself", "this file was asked already");
+        return None;
+    }
+    let source = match read(&path) {
+        Ok(source) => source,
+        Err(error) => {
+            cx.error(from.span, error.title, error.label);
+            return None;
+        }
+    };
+    let mut other = Context::new(source);
+    let resolved = tree(&mut other).and_then(|root| {
+        let keys = cluster_keys(&root, &mut other)?;
+        cluster(&keys, name, &overrides, &mut other, visited)
+    });
+    let mistakes = other.into_diagnostics();
+    if !mistakes.is_empty() {
+        let label = "see the messages about that file";
+        cx.error(from.span, "the cluster's file has mistakes", label);
+        cx.extend(mistakes);
+    }
+    resolved
+}
+
+/// The cluster of a file of which nothing else is read.
+fn cluster_keys(root: &Node, cx: &mut Context) -> Option<ClusterKeys> {
+    let found = match &root.value {
+        Value::Map(entries) => entries.iter().find(|(key, _)| key.value == "cluster"),
+        _ => None,
+    };
+    match found {
+        Some((key, node)) => cx.within(&key.value, |cx| ClusterKeys::decode(node, cx)),
+        None => {
+            cx.error(Span::default(), "the file has no `cluster`", "a scenario asks for it");
+            None
+        }
+    }
+}
+
+/// Refuses TLS until both worlds have it. Remove with its call when they do.
+fn refuse_tls(cluster: &Cluster, keys: &ClusterKeys, overrides: &Overrides, cx: &mut Context) {
+    if !cluster.tls {
+        return;
+    }
+    let (place, label) = match (&keys.tls, &keys.from, overrides.tls) {
+        (_, _, Some(_)) => (keys.span, "asked for by `--tls on`"),
+        (Some(tls), ..) => (tls.span, "write `false`, or leave it out"),
+        (None, Some(from), _) => (from.span, "that file asks for it: add `tls: false` here"),
+        (None, None, _) => (keys.span, "asked for here"),
+    };
+    cx.error(place, "tls is not supported yet", label);
+}

@@ -1,5 +1,8 @@
 //! One scenario file, two worlds, one story: clusters of Docker engines, in a simulator and for
 //! real.
+pub mod compare;
 pub mod event;
+pub mod report;
+pub mod runner;
 pub mod scenario;
 pub mod world;

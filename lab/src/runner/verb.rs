@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::api::encoded;
 use super::container::create_body;
+use super::explain::explain;
 use super::view::Row;
 use super::{Miss, POLL, Runner};
 use crate::report::count;
@@ -106,7 +107,9 @@ impl Runner<'_> {
                 }
             };
             if refused.is_none() {
-                self.expectations(step, std::slice::from_ref(name)).await?;
+                if let Err(miss) = self.expectations(step, std::slice::from_ref(name)).await {
+                    return Err(self.explained(&step.verb, name, miss).await);
+                }
             } else {
                 self.outcome.expectations += 1;
             }
@@ -119,6 +122,13 @@ impl Runner<'_> {
             self.emit("step.item", item);
         }
         Ok(())
+    }
+
+    /// A miss of a container that was placed somewhere, with what speaks for and against each node.
+    async fn explained(&self, verb: &Verb, name: &str, miss: Miss) -> Miss {
+        let (Verb::Run(spec) | Verb::Create(spec)) = verb else { return miss };
+        let lines = explain(&self.endpoints, self.cluster(), spec, name).await;
+        if lines.is_empty() { miss } else { miss.note(lines.join("\n")) }
     }
 
     /// The request of a verb for its `i`-th container.

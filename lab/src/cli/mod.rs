@@ -120,3 +120,31 @@ fn color() -> bool {
     std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
         && std::io::stdout().is_terminal()
 }
+
+/// Builds every image of the docker world that is not there yet.
+fn images() -> Exit {
+    match docker::images_now(&|what: &str| println!("  {what}")) {
+        Ok(()) => Exit::Passed,
+        Err(error) => world_error(&error),
+    }
+}
+
+/// Removes what runs have left on the engine.
+fn gc(all: bool) -> Exit {
+    match docker::collect_now(all) {
+        Ok(removed) => {
+            println!("{removed}");
+            Exit::Passed
+        }
+        Err(error) => world_error(&error),
+    }
+}
+
+/// Prints why a world failed.
+fn world_error(error: &crate::world::WorldError) -> Exit {
+    eprintln!("error: {error}");
+    if !error.help.is_empty() {
+        eprintln!("  = {}", error.help);
+    }
+    Exit::Environment
+}

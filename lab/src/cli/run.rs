@@ -206,7 +206,8 @@ fn replay_command(args: &Args, scenario: &Scenario, step: usize) -> String {
     }
 }
 
-fn report_end(ended: &Ended) -> Exit {
+/// Prints why a run came to no verdict.
+pub(super) fn report_end(ended: &Ended) -> Exit {
     match ended {
         Ended::World(error) => {
             eprintln!("error: {error}");

@@ -1,4 +1,7 @@
 //! The standalone Docker Swarm manager and agent: one Docker API endpoint over many engines.
 pub mod cluster;
 pub mod ctx;
+pub mod discovery;
+pub mod engine;
+pub mod manager;
 pub mod scheduler;

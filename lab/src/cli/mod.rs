@@ -3,12 +3,17 @@
 mod check;
 mod compare;
 mod run;
+mod schema;
+mod validate;
 
 use std::ffi::OsString;
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
+
+use crate::scenario::Overrides;
+use crate::world::docker;
 
 /// How a command ended: the process's exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,10 +96,10 @@ pub fn main(args: Vec<OsString>) -> i32 {
     };
     let exit = match lab.verb {
         Verb::Run(args) => run::run(&args),
-        Verb::Validate { files } => validate(&files),
+        Verb::Validate { files } => return validate::run(&files, &Overrides::default()),
         Verb::Check(args) => check::run(&args),
         Verb::Compare(args) => compare::run(&args),
-        Verb::Schema => schema(),
+        Verb::Schema => return schema::run(),
         Verb::Images => images(),
         Verb::Gc { all } => gc(all),
     };

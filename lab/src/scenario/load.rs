@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::check;
 use super::cluster::Cluster;
 use super::context::Context;
 use super::decode::Decode;
@@ -73,7 +74,7 @@ impl Scenario {
 /// # Errors
 /// Every mistake of the file.
 pub fn load(path: &Path, overrides: &Overrides) -> Result<Scenario, Report> {
-    let source = read(path).map_err(|error| Report::new(vec![error]))?;
+    let source = read(path).map_err(|error| Report::new(vec![*error]))?;
     parse(source, overrides)
 }
 
@@ -94,16 +95,21 @@ pub fn parse(source: Source, overrides: &Overrides) -> Result<Scenario, Report> 
 fn scenario(cx: &mut Context, overrides: &Overrides) -> Option<Scenario> {
     let root = tree(cx)?;
     let file = File::decode(&root, cx)?;
+    check_name(&file.name, cx);
     let mut visited = BTreeSet::from([cx.source().path().to_owned()]);
-    let resolved = cluster(&file.cluster, &file.name.value, overrides, cx, &mut visited)?;
-    refuse_tls(&resolved.cluster, &file.cluster, overrides, cx);
+    let resolved = cluster(&file.cluster, &file.name.value, overrides, cx, &mut visited);
+    if let Some(resolved) = &resolved {
+        refuse_tls(&resolved.cluster, &file.cluster, overrides, cx);
+    }
+    let all_read = file.steps.len() == root.get("steps").map_or(0, Node::len);
+    check::check(&file.steps, resolved.as_ref(), all_read, cx);
     let source = cx.source();
     Some(Scenario {
         name: file.name.value,
         description: file.description.map(|text| text.value),
         path: source.path().to_owned(),
         source: source.text().clone(),
-        cluster: resolved.cluster,
+        cluster: resolved?.cluster,
         steps: file.steps,
         always: file.always.map_or_else(
             || Invariant::ALL.to_vec(),
@@ -112,14 +118,25 @@ fn scenario(cx: &mut Context, overrides: &Overrides) -> Option<Scenario> {
     })
 }
 
+/// A name becomes part of the names of containers and networks.
+fn check_name(name: &Spanned<String>, cx: &mut Context) {
+    let inside = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    let good = (1..=40).contains(&name.len())
+        && name.bytes().all(inside)
+        && !name.starts_with('-')
+        && !name.ends_with('-');
+    if !good {
+        let label = "at most 40 of a-z 0-9 -, with - only inside";
+        cx.error(name.span, format!("`{}` is not a scenario's name", name.value), label);
+    }
+}
+
 /// The text of a file, or why there is none.
 #[expect(clippy::disallowed_methods, reason = "scenario files are the user's own, not a world's")]
-fn read(path: &Path) -> Result<Source, Diagnostic> {
-    let problem = |label: String| Diagnostic {
-        place: None,
-        title: format!("cannot read `{}`", path.display()),
-        label,
-        notes: Vec::new(),
+fn read(path: &Path) -> Result<Source, Box<Diagnostic>> {
+    let problem = |label: String| {
+        let title = format!("cannot read `{}`", path.display());
+        Box::new(Diagnostic { place: None, title, label, notes: Vec::new() })
     };
     let bytes = std::fs::read(path).map_err(|error| problem(error.to_string()))?;
     match String::from_utf8(bytes) {
@@ -209,12 +226,8 @@ fn from_file(
 
 /// The cluster of a file of which nothing else is read.
 fn cluster_keys(root: &Node, cx: &mut Context) -> Option<ClusterKeys> {
-    let found = match &root.value {
-        Value::Map(entries) => entries.iter().find(|(key, _)| key.value == "cluster"),
-        _ => None,
-    };
-    match found {
-        Some((key, node)) => cx.within(&key.value, |cx| ClusterKeys::decode(node, cx)),
+    match root.get("cluster") {
+        Some(node) => cx.within("cluster", |cx| ClusterKeys::decode(node, cx)),
         None => {
             cx.error(Span::default(), "the file has no `cluster`", "a scenario asks for it");
             None

@@ -6,6 +6,7 @@
 //! typed values (`decode`, and the declarations made with `record!`), and what only the whole can
 //! tell (`resolve`, `check`).
 
+mod check;
 pub mod cluster;
 pub mod container;
 mod context;
@@ -20,6 +21,7 @@ mod port;
 mod record;
 mod resolve;
 mod scalar;
+mod schema;
 mod span;
 pub mod step;
 mod yaml;
@@ -37,5 +39,6 @@ pub use load::{Overrides, Scenario, load, parse};
 pub use name::{Names, expand};
 pub use port::{Exposed, Port, Protocol};
 pub use scalar::{Memory, Period};
+pub use schema::schema;
 pub use span::{Source, Span, Spanned};
 pub use step::{Step, Verb};

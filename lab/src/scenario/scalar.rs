@@ -1,6 +1,7 @@
 //! What a scalar without quotes means, and the values that carry a unit.
 
 use std::borrow::Cow;
+use std::fmt;
 use std::time::Duration;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -66,6 +67,15 @@ impl Kind {
 /// An amount of memory, in bytes. Written with a unit: `64MiB`, `1GiB`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Memory(pub u64);
+
+impl fmt::Display for Memory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let whole =
+            |(_, factor): &&(&str, u64)| self.0 >= *factor && self.0.is_multiple_of(*factor);
+        let (unit, factor) = MEMORY_UNITS.iter().rev().find(whole).unwrap_or(&MEMORY_UNITS[0]);
+        write!(f, "{}{unit}", self.0 / factor)
+    }
+}
 
 const MEMORY_UNITS: &[(&str, u64)] =
     &[("B", 1), ("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("TiB", 1 << 40)];

@@ -234,6 +234,11 @@ impl Decode for Step {
             return None;
         };
         let (verb, expect, within) = keys.verb()?;
+        let waits = expect.is_some() || matches!(verb, Verb::Wait(_));
+        if let Some(within) = within.as_ref().filter(|_| !waits) {
+            let label = "add `expect`, or leave it out";
+            cx.error(within.span, "`within` without anything to wait for", label);
+        }
         // A verb that could not be read must not pass for a step that only expects.
         if (verb == Verb::Expect) != first.is_none() {
             return None;

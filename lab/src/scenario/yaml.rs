@@ -196,6 +196,24 @@ impl Context {
 }
 
 impl Node {
+    /// The value of a key, if this is a mapping that has it.
+    pub fn get(&self, key: &str) -> Option<&Self> {
+        match &self.value {
+            Value::Map(entries) => {
+                entries.iter().find(|(name, _)| name.value == key).map(|(_, node)| node)
+            }
+            _ => None,
+        }
+    }
+
+    /// Number of items, if this is a list; 0 if not.
+    pub fn len(&self) -> usize {
+        match &self.value {
+            Value::List(items) => items.len(),
+            _ => 0,
+        }
+    }
+
     /// Number of values it holds, itself included.
     fn size(&self) -> usize {
         match &self.value {

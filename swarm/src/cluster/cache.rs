@@ -107,3 +107,74 @@ fn is_state(text: &str) -> bool {
     use RunState::{Created, Dead, Exited, Paused, Restarting, Running};
     [Created, Running, Paused, Restarting, Exited, Dead].iter().any(|state| state.as_str() == text)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{addr, cluster, container_id, inspect, put, summary};
+    use super::*;
+    use serde_json::json;
+
+    fn full(name: &str) -> (Value, Option<Value>) {
+        (summary(name), Some(inspect(name, &json!({}))))
+    }
+
+    fn names(cluster: &Cluster) -> Vec<String> {
+        let node = cluster.node(&addr(1)).expect("known");
+        node.containers.values().flat_map(|container| container.facts.names.clone()).collect()
+    }
+
+    #[test]
+    fn a_list_removes_only_what_it_could_have_known() {
+        let mut cluster = cluster(&["node-1"]);
+        put(&mut cluster, 1, "gone", &json!({}));
+        put(&mut cluster, 1, "stays", &json!({}));
+        let known = cluster.container_ids(&addr(1));
+        put(&mut cluster, 1, "created-meanwhile", &json!({}));
+        let list = vec![(summary("stays"), None), full("unknown")];
+        cluster.update_containers(&addr(1), &known, list);
+        assert_eq!(names(&cluster), ["/created-meanwhile", "/stays", "/unknown"]);
+    }
+
+    #[test]
+    fn a_list_does_not_bring_back_what_was_removed_meanwhile() {
+        let mut cluster = cluster(&["node-1"]);
+        put(&mut cluster, 1, "web", &json!({}));
+        let known = cluster.container_ids(&addr(1));
+        cluster.remove_container(&addr(1), &container_id("web"));
+        cluster.update_containers(&addr(1), &known, vec![full("web")]);
+        assert_eq!(names(&cluster), [""; 0]);
+    }
+
+    #[test]
+    fn half_a_container_is_not_taken_but_a_known_one_is_renewed() {
+        let mut cluster = cluster(&["node-1"]);
+        cluster.update_container(&addr(1), summary("web"), None);
+        cluster.update_container(&addr(1), summary("web"), Some(Value::Null));
+        assert_eq!(names(&cluster), [""; 0]);
+        let extra = json!({"Config": {"Labels": {"a": "b"}}});
+        put(&mut cluster, 1, "web", &extra);
+        let renamed = json!({"Id": container_id("web"), "Names": ["/new"]});
+        cluster.update_container(&addr(1), renamed.clone(), None);
+        let (_, container) = cluster.find_container("new").expect("renamed");
+        assert_eq!(container.facts.labels["a"], "b");
+        assert_eq!((&container.summary, &container.inspect), (&renamed, &inspect("web", &extra)));
+    }
+
+    #[test]
+    fn inspected_are_the_unknown_the_restarting_and_the_changed() {
+        let mut cluster = cluster(&["node-1"]);
+        let row = |name: &str, state: &str| {
+            let mut row = summary(name);
+            row["State"] = state.into();
+            row
+        };
+        put(&mut cluster, 1, "web", &json!({}));
+        put(&mut cluster, 1, "loop", &json!({"State": {"Running": true, "Restarting": true}}));
+        assert!(cluster.needs_inspect(&addr(1), &row("unknown", "running")));
+        assert!(cluster.needs_inspect(&addr(1), &row("loop", "restarting")));
+        assert!(cluster.needs_inspect(&addr(1), &row("web", "exited")));
+        assert!(!cluster.needs_inspect(&addr(1), &row("web", "running")));
+        assert!(!cluster.needs_inspect(&addr(1), &row("web", "removing")));
+        assert!(!cluster.needs_inspect(&addr(1), &row("web", "")));
+    }
+}

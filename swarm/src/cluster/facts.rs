@@ -165,3 +165,87 @@ fn list_date(summary: &Value, delta: SignedDuration) -> Timestamp {
     let date = Timestamp::from_second(json::int(summary, "/Created")).unwrap_or_default();
     date.saturating_add(delta).unwrap_or(date)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{inspect, now, summary};
+    use super::*;
+    use serde_json::json;
+
+    fn read(extra: &Value) -> Facts {
+        Facts::read(&summary("web"), &inspect("web", extra), 3, SignedDuration::ZERO)
+    }
+
+    #[test]
+    fn one_cpu_of_three_is_342_shares_and_back() {
+        assert_eq!(cpu_shares(1, 3), 342);
+        assert_eq!(read(&json!({"HostConfig": {"CpuShares": 342}})).cpus, 1);
+    }
+
+    #[test]
+    fn shares_of_foreign_containers() {
+        assert_eq!(read(&json!({"HostConfig": {"CpuShares": 1024}})).cpus, 3);
+        assert_eq!(read(&json!({"HostConfig": {"CpuShares": 0}})).cpus, 0);
+        assert_eq!(read(&json!({"HostConfig": {"CpuShares": -5}})).cpus, 0);
+        let absurd = read(&json!({"HostConfig": {"CpuShares": u64::MAX, "Memory": 1e300}}));
+        assert_eq!((absurd.cpus, absurd.memory), (i64::MAX / 1024 * 3 + 2, i64::MAX));
+    }
+
+    #[test]
+    fn nano_cpus_count_only_without_shares() {
+        assert_eq!(read(&json!({"HostConfig": {"NanoCpus": 1_500_000_000_i64}})).cpus, 2);
+        assert_eq!(read(&json!({"HostConfig": {"NanoCpus": 1}})).cpus, 1);
+        let both = json!({"HostConfig": {"NanoCpus": 3_000_000_000_i64, "CpuShares": 342}});
+        assert_eq!(read(&both).cpus, 1);
+    }
+
+    #[test]
+    fn ports_are_those_requested_and_those_given() {
+        let facts = read(&json!({
+            "HostConfig": {"PortBindings": {
+                "80/tcp": [{"HostIp": "", "HostPort": "8080"}], "81/tcp": [{"HostPort": ""}],
+                "82/tcp": null,
+            }},
+            "NetworkSettings": {"Ports": {
+                "80/tcp": [{"HostIp": "0.0.0.0", "HostPort": "8080"}],
+                "81/tcp": [{"HostIp": "0.0.0.0", "HostPort": "32768"}], "82/tcp": null,
+            }},
+        }));
+        let ports: Vec<_> = facts.ports.iter().map(|p| (p.ip.as_str(), p.port.as_str())).collect();
+        assert_eq!(ports, [("", "8080"), ("0.0.0.0", "8080"), ("0.0.0.0", "32768")]);
+    }
+
+    #[test]
+    fn states_come_from_the_flags() {
+        let state = |state: Value| read(&json!({"State": state})).state;
+        let started = "2026-01-01T00:00:00.123456789Z";
+        assert_eq!(state(json!({"Running": true, "Paused": true})), RunState::Paused);
+        assert_eq!(state(json!({"Running": true, "Restarting": true})), RunState::Restarting);
+        assert_eq!(state(json!({"Running": true, "StartedAt": started})), RunState::Running);
+        assert_eq!(state(json!({"Dead": true, "StartedAt": started})), RunState::Dead);
+        assert_eq!(state(json!({"StartedAt": "0001-01-01T00:00:00Z"})), RunState::Created);
+        assert_eq!(state(json!({"StartedAt": started})), RunState::Exited);
+        assert_eq!(state(json!(null)), RunState::Created);
+    }
+
+    #[test]
+    fn dates_move_by_the_clock_delta_but_never_stays_never() {
+        let delta = SignedDuration::from_secs(10);
+        let facts = Facts::read(&summary("web"), &inspect("web", &json!({})), 3, delta);
+        assert_eq!(facts.created.to_string(), "2026-01-01T00:00:10.5Z");
+        assert_eq!(facts.started.map(|t| t.to_string()).as_deref(), Some("2026-01-01T00:00:11Z"));
+        assert_eq!(facts.finished, None);
+        let row = json!({"Created": now().as_second()});
+        assert_eq!(Facts::read(&row, &json!({}), 3, delta).created, now() + delta);
+    }
+
+    #[test]
+    fn engines_that_leave_members_out() {
+        let row = json!({"Id": "x", "Image": "nginx", "Labels": {"a": "b"}});
+        let facts = Facts::read(&row, &json!({"Name": "/web"}), 3, SignedDuration::ZERO);
+        assert_eq!((facts.names.as_slice(), facts.image.as_str()), (&["/web".into()][..], "nginx"));
+        assert_eq!(facts.labels.get("a").map(String::as_str), Some("b"));
+        let nameless = Facts::read(&row, &json!({"Name": "/"}), 3, SignedDuration::ZERO);
+        assert!(nameless.names.is_empty());
+    }
+}

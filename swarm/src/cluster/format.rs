@@ -71,3 +71,49 @@ fn number_cmp(a: &str, b: &str) -> Ordering {
     let (a, b) = (a.trim_start_matches('0'), b.trim_start_matches('0'));
     a.len().cmp(&b.len()).then_with(|| a.cmp(b))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn bytes_have_four_digits() {
+        let cases = [
+            (0, "0 B"),
+            (1023, "1023 B"),
+            (1024, "1 KiB"),
+            (100 << 20, "100 MiB"),
+            (4_509_715_661, "4.2 GiB"),
+            (8_201_445_376, "7.638 GiB"),
+            (1_073_741_823, "1024 MiB"),
+            (i64::MAX, "8 EiB"),
+        ];
+        for (bytes, text) in cases {
+            assert_eq!(bytes_text(bytes), text);
+        }
+    }
+
+    #[test]
+    fn names_are_counted_like_people_do() {
+        let sorted =
+            ["", "7", "node", "node 1", "node2", "node10", "node10a", "node-1", "node-01b", "web"];
+        let mut names = sorted;
+        names.reverse();
+        names.sort_by(|a, b| natural_cmp(a, b));
+        assert_eq!(names, sorted);
+    }
+
+    proptest! {
+        #[test]
+        fn the_order_of_names_is_total(
+            a in "[ a0-2-]{0,6}", b in "[ a0-2-]{0,6}", c in "[ a0-2-]{0,6}",
+        ) {
+            prop_assert_eq!(natural_cmp(&a, &b), natural_cmp(&b, &a).reverse());
+            prop_assert_eq!(natural_cmp(&a, &b).is_eq(), a == b);
+            if natural_cmp(&a, &b).is_le() && natural_cmp(&b, &c).is_le() {
+                prop_assert!(natural_cmp(&a, &c).is_le());
+            }
+        }
+    }
+}

@@ -1,7 +1,6 @@
 //! Finding objects by what a client types.
 
 use std::cmp::Ordering;
-use std::collections::BTreeMap;
 
 use serde_json::Value;
 
@@ -56,21 +55,12 @@ impl Cluster {
         if let Some((node, row)) = by_id {
             return Some((node, row.clone()));
         }
-        let unique = |fits: &dyn Fn(&Node, &Value) -> bool| {
-            let mut found = BTreeMap::new();
-            for (node, row) in all().filter(|(node, row)| fits(node, row)) {
-                found.entry(network_id(row)).or_insert((node, row));
-            }
-            found
-        };
-        let rules: [&dyn Fn(&Node, &Value) -> bool; 3] = [
-            &|node, row| is_on_node(text, node, json::text(row, "/Name")),
-            &|_, row| json::text(row, "/Name").strip_prefix('/') == Some(text),
-            &|_, row| network_id(row).starts_with(text),
-        ];
-        let found = rules.iter().map(|rule| unique(*rule)).find(|found| !found.is_empty())?;
-        let one = if found.len() == 1 { found.into_values().next() } else { None };
-        one.map(|(node, row)| (node, row.clone()))
+        let named = |name: &str| name.strip_prefix('/') == Some(text);
+        let (node, row) = only(all().filter(|(node, row)| is_on_node(text, node, name_of(row))))
+            .or_else(|| only(all().filter(|(_, row)| named(name_of(row)))))
+            .or_else(|| only(all().filter(|(_, row)| network_id(row).starts_with(text))))
+            .flatten()?;
+        Some((node, row.clone()))
     }
 
     /// The order in which people count nodes: `node2` before `node10`; nameless ones first. Nodes
@@ -85,6 +75,19 @@ impl Cluster {
         let healthy = self.registered().filter(|node| node.is_healthy());
         healthy.chain(self.registered().filter(|node| !node.is_healthy()))
     }
+}
+
+fn name_of(row: &Value) -> &str {
+    json::text(row, "/Name")
+}
+
+/// Rows of one network, seen through any number of nodes: `None` if there are none, `Some(None)`
+/// if there are several networks.
+fn only<'a>(
+    mut rows: impl Iterator<Item = (&'a Node, &'a Value)>,
+) -> Option<Option<(&'a Node, &'a Value)>> {
+    let first = rows.next()?;
+    Some(rows.all(|(_, row)| network_id(row) == network_id(first.1)).then_some(first))
 }
 
 fn network_id(row: &Value) -> &str {
@@ -176,4 +179,154 @@ fn is_image(row: &Value, text: &str, match_tag: bool) -> bool {
         let (its_repository, its_tag) = split_image(reference);
         its_repository == repository && (!match_tag || tag.is_empty() || tag == its_tag)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::SWARM_ID_LABEL;
+    use super::super::testing::{addr, cluster, container_id, now, put};
+    use super::*;
+    use serde_json::json;
+
+    fn found(cluster: &Cluster, text: &str) -> Option<String> {
+        let (node, container) = cluster.find_container(text)?;
+        Some(format!("{}{}", node.name, container.facts.names[0]))
+    }
+
+    fn with_swarm_id(id: &str) -> Value {
+        json!({"Config": {"Labels": {SWARM_ID_LABEL: id}}})
+    }
+
+    #[test]
+    fn containers_by_id_swarm_id_name_and_beginning() {
+        let mut cluster = cluster(&["node-1", "node-2"]);
+        let swarm_id = format!("f00d{:060}", 1);
+        put(&mut cluster, 1, "web", &with_swarm_id(&swarm_id));
+        put(&mut cluster, 2, "db", &json!({}));
+        let id = container_id("web");
+        let web = Some("node-1/web".to_owned());
+        for text in [
+            id.as_str(),
+            &id[..12],
+            &id[..3],
+            &swarm_id,
+            &swarm_id[..12],
+            "f00",
+            "web",
+            "/web",
+            "node-1/web",
+            "ID-node-1|10.0.0.1:2375/web",
+        ] {
+            assert_eq!(found(&cluster, text), web, "{text}");
+        }
+        for text in ["", "we", "node-2/web", "node-1web", "ID-node-1/web", "/node-1/web"] {
+            assert_eq!(found(&cluster, text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn an_ambiguous_name_finds_none_but_an_id_the_first() {
+        let mut cluster = cluster(&["node-1", "node-2"]);
+        put(&mut cluster, 1, "web", &json!({}));
+        put(&mut cluster, 2, "web", &json!({}));
+        assert_eq!(found(&cluster, "web"), None);
+        assert_eq!(found(&cluster, "node-2/web").as_deref(), Some("node-2/web"));
+        assert_eq!(found(&cluster, &container_id("web")).as_deref(), Some("node-1/web"));
+        // A live node answers for itself.
+        for _ in 0..3 {
+            cluster.failed(&addr(1), "refused", now());
+        }
+        assert_eq!(found(&cluster, &container_id("web")).as_deref(), Some("node-2/web"));
+    }
+
+    #[test]
+    fn a_name_that_begins_another_containers_id_wins() {
+        let mut cluster = cluster(&["node-1"]);
+        put(&mut cluster, 1, "web", &json!({}));
+        put(&mut cluster, 1, "7765", &json!({}));
+        assert_eq!(found(&cluster, "7765").as_deref(), Some("node-1/7765"));
+    }
+
+    #[test]
+    fn a_beginning_of_both_ids_of_one_container_is_ambiguous() {
+        let mut cluster = cluster(&["node-1"]);
+        put(&mut cluster, 1, "web", &with_swarm_id(&format!("7{:063}", 0)));
+        assert_eq!(found(&cluster, "77").as_deref(), Some("node-1/web"));
+        assert_eq!(found(&cluster, "70").as_deref(), Some("node-1/web"));
+        assert_eq!(found(&cluster, "7"), None);
+    }
+
+    #[test]
+    fn only_registered_nodes_are_searched() {
+        let mut cluster = Cluster::default();
+        cluster.add_node(&addr(1), now());
+        put(&mut cluster, 1, "web", &json!({}));
+        assert_eq!(found(&cluster, "web"), None);
+    }
+
+    #[test]
+    fn images_by_id_tag_and_digest() {
+        let mut cluster = cluster(&["node-2", "node-10", "node-1"]);
+        let row = json!({
+            "Id": "sha256:abcdef", "RepoTags": ["reg:5000/app:v1", "nginx:latest"],
+            "RepoDigests": ["nginx@sha256:123"],
+        });
+        cluster.set_images(&addr(1), vec![row.clone()]);
+        cluster.set_images(&addr(2), vec![row.clone()]);
+        cluster.set_images(&addr(3), vec![json!({"Id": "sha256:other", "RepoTags": null}), row]);
+        for _ in 0..3 {
+            cluster.failed(&addr(3), "refused", now());
+        }
+        let holders = |text: &str, match_tag| -> Vec<&str> {
+            cluster.find_image(text, match_tag).iter().map(|node| node.name.as_str()).collect()
+        };
+        let all = ["node-2", "node-10", "node-1"];
+        for text in [
+            "sha256:abcdef",
+            "sha",
+            "abcdef",
+            "abc",
+            "nginx",
+            "nginx:latest",
+            "nginx@sha256:123",
+            "reg:5000/app",
+            "reg:5000/app:v1",
+        ] {
+            assert_eq!(holders(text, true), all, "{text}");
+        }
+        for text in ["ab", "nginx:1", "nginx@sha256:12", "reg", "app", "", "<none>"] {
+            assert_eq!(holders(text, true), [""; 0], "{text}");
+        }
+        assert_eq!(holders("nginx:1", false), all);
+    }
+
+    #[test]
+    fn networks_by_id_and_by_name_unique_by_id() {
+        let mut cluster = cluster(&["node-1", "node-2"]);
+        let row = |name: &str, id: &str, scope: &str| {
+            let id = format!("{id:0<64}");
+            json!({"Name": name, "Id": id, "Scope": scope})
+        };
+        let over = row("over", "cc", "swarm");
+        cluster.set_networks(&addr(1), vec![row("bridge", "aa1", "local"), over.clone()]);
+        cluster.set_networks(
+            &addr(2),
+            vec![row("bridge", "aa2", "local"), row("barb", "bb", "local"), over.clone()],
+        );
+        let scope = |text: &str| {
+            let (node, row) = cluster.network_scope(text)?;
+            Some(format!("{} {}", node.name, json::text(&row, "/Scope")))
+        };
+        let full = format!("{:0<64}", "bb");
+        for text in [full.as_str(), &full[..12], "bb", "barb", "node-2/barb"] {
+            assert_eq!(scope(text).as_deref(), Some("node-2 local"), "{text}");
+        }
+        for text in ["over", "node-1/over", "c"] {
+            assert_eq!(scope(text).as_deref(), Some("node-1 swarm"), "{text}");
+        }
+        assert_eq!(scope("node-1/bridge").as_deref(), Some("node-1 local"));
+        for text in ["", "bridge", "aa", "node-1/barb", "host", "node-1bridge"] {
+            assert_eq!(scope(text), None, "{text}");
+        }
+    }
 }

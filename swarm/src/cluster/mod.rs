@@ -12,8 +12,12 @@ mod lookup;
 mod membership;
 mod names;
 mod node;
+#[cfg(test)]
+mod properties;
 mod specs;
 mod status;
+#[cfg(test)]
+pub(crate) mod testing;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -31,7 +35,8 @@ pub use status::status_text;
 /// Settings that change what the cluster may hold.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Extra resources to promise on every node, in percent of what the engine has (may be negative).
+    /// Extra resources to promise on every node, in percent of what the engine has; may be
+    /// negative.
     pub overcommit_percent: i64,
     /// Connection failures in a row after which a node is unhealthy.
     pub failure_retry: u32,

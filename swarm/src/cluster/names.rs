@@ -100,3 +100,88 @@ impl Cluster {
 fn bare(name: &str) -> &str {
     name.strip_prefix('/').unwrap_or(name)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{addr, cluster, now, put, request};
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn reserve(cluster: &mut Cluster, name: &str, id: &str, body: Value) -> Result<String, String> {
+        cluster
+            .reserve(&request(name, body), id, &Scheduler::default(), &mut |_| 0)
+            .map(|reservation| reservation.node)
+            .map_err(|refusal| refusal.to_string())
+    }
+
+    #[test]
+    fn a_name_is_taken_by_containers_creates_and_renames() {
+        let mut cluster = cluster(&["node-1", "node-2"]);
+        put(&mut cluster, 1, "web", &json!({}));
+        for _ in 0..3 {
+            cluster.failed(&addr(1), "refused", now());
+        }
+        let text = "Conflict: The name web is already assigned. You have to delete (or rename) \
+                    that container to be able to assign web to a container again.";
+        assert_eq!(reserve(&mut cluster, "web", "s1", json!({})), Err(text.to_owned()));
+        assert!(cluster.check_name("/web").is_err());
+        assert_eq!(reserve(&mut cluster, "db", "s1", json!({})), Ok(addr(2)));
+        assert!(reserve(&mut cluster, "db", "s2", json!({})).is_err());
+        assert!(cluster.claim_name("db", &addr(1)).is_err());
+        assert_eq!(cluster.claim_name("/new", &addr(1)), Ok(()));
+        assert!(cluster.claim_name("new", &addr(2)).is_err());
+        assert!(reserve(&mut cluster, "new", "s3", json!({})).is_err());
+        cluster.release_name("new");
+        assert!(reserve(&mut cluster, "new", "s3", json!({})).is_ok());
+        cluster.release("s1");
+        assert!(cluster.check_name("db").is_ok());
+    }
+
+    #[test]
+    fn nameless_creates_do_not_exclude_each_other() {
+        let mut cluster = cluster(&["node-1"]);
+        assert!(reserve(&mut cluster, "", "s1", json!({})).is_ok());
+        assert!(reserve(&mut cluster, "", "s2", json!({})).is_ok());
+        assert!(cluster.check_name("/").is_ok());
+        let node = cluster.node(&addr(1)).expect("known");
+        assert!(cluster.pending(node).all(|pending| pending.facts.names.is_empty()));
+    }
+
+    #[test]
+    fn a_swarm_id_is_reserved_once() {
+        let mut cluster = cluster(&["node-1"]);
+        assert!(reserve(&mut cluster, "a", "s1", json!({})).is_ok());
+        let text = reserve(&mut cluster, "b", "s1", json!({})).expect_err("the same ID");
+        assert_eq!(text, "Conflict: a container with swarm ID s1 is being made");
+        assert!(cluster.check_name("a").is_err());
+    }
+
+    #[test]
+    fn a_create_counts_once_when_its_container_appears_before_the_release() {
+        let mut cluster = cluster(&["node-1"]);
+        let body = json!({"HostConfig": {"CpuShares": 2, "Memory": 5}});
+        reserve(&mut cluster, "web", "s1", body).expect("room");
+        let node = |cluster: &Cluster| {
+            let node = cluster.node(&addr(1)).expect("known");
+            (node.used_cpus(cluster), node.used_memory(cluster), cluster.pending(node).count())
+        };
+        assert_eq!(node(&cluster), (2, 5, 1));
+        let made = json!({
+            "Config": {"Labels": {SWARM_ID_LABEL: "s1"}},
+            "HostConfig": {"CpuShares": 512, "Memory": 5},
+        });
+        put(&mut cluster, 1, "web", &made);
+        assert_eq!(node(&cluster), (2, 5, 0));
+        cluster.release("s1");
+        assert_eq!(node(&cluster), (2, 5, 0));
+    }
+
+    #[test]
+    fn creates_under_way_are_invisible_to_clients() {
+        let mut cluster = cluster(&["node-1"]);
+        reserve(&mut cluster, "web", "s1", json!({})).expect("room");
+        assert!(cluster.find_container("web").is_none());
+        assert!(cluster.find_container("s1").is_none());
+        assert!(cluster.container_ids(&addr(1)).is_empty());
+    }
+}

@@ -69,7 +69,7 @@ fn refused(message: String) -> SpecsError {
 }
 
 fn check_identity(node: &mut Node, id: &str) -> Result<(), SpecsError> {
-    if node.id.is_empty() || node.id == id {
+    if !node.registered || node.id == id {
         return Ok(());
     }
     let message = format!(
@@ -132,4 +132,122 @@ fn set_labels(node: &mut Node, info: &Value, warnings: &mut Vec<String>) -> Resu
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{GIB, add_engine, addr, cluster, info, inspect, now, put, summary};
+    use super::*;
+    use serde_json::json;
+
+    /// What the engine at a new address is taken for.
+    fn specs_of(info: &Value) -> (Node, Result<Vec<String>, SpecsError>) {
+        let mut cluster = Cluster::default();
+        cluster.add_node("10.0.0.1:2375", now());
+        let version = json!({"Version": "24.0.1"});
+        let result = cluster.set_specs("10.0.0.1:2375", "10.0.0.1", info, &version, now());
+        (cluster.node("10.0.0.1:2375").expect("it was added").clone(), result)
+    }
+
+    #[test]
+    fn standard_labels_come_first_and_the_value_may_hold_equals_signs() {
+        let (node, warnings) = specs_of(&info("node-1", 4, GIB, &["a=b=c", "storage="]));
+        assert_eq!(warnings, Ok(vec![]));
+        assert_eq!(node.id, "ID-node-1|10.0.0.1:2375");
+        let labels: Vec<_> =
+            node.specs.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        let expected = [
+            "a=b=c",
+            "kernelversion=6.1.0",
+            "operatingsystem=Debian GNU/Linux 12",
+            "ostype=linux",
+            "storage=",
+            "storagedriver=overlay2",
+        ];
+        assert_eq!(labels, expected);
+        assert!(!node.registered);
+    }
+
+    #[test]
+    fn labels_that_cannot_be_used_are_warned_of() {
+        let (node, warnings) =
+            specs_of(&info("node-1", 4, GIB, &["node=foo", "storagedriver=x", "ok=1"]));
+        let warnings = warnings.expect("a usable engine");
+        assert_eq!(
+            warnings[0],
+            "Engine (ID: ID-node-1|10.0.0.1:2375, Addr: 10.0.0.1:2375) contains a label \
+             (node=foo) with key of \"node\" which cannot be used in Swarm."
+        );
+        assert!(warnings[1].contains("(storagedriver=x)"), "{warnings:?}");
+        assert_eq!(node.specs.labels["storagedriver"], "overlay2");
+        assert_eq!(node.specs.labels["ok"], "1");
+        assert!(!node.specs.labels.contains_key("node"));
+    }
+
+    #[test]
+    fn a_label_without_equals_sign_refuses_an_engine_that_is_already_shown() {
+        let (node, result) = specs_of(&info("node-1", 4, GIB, &["broken"]));
+        assert_eq!(
+            result.expect_err("a broken label").to_string(),
+            "Engine (ID: ID-node-1|10.0.0.1:2375, Addr: 10.0.0.1:2375) contains an invalid label \
+             (broken) not formatted as \"key=value\"."
+        );
+        assert_eq!((node.name.as_str(), node.specs.cpus), ("node-1", 4));
+    }
+
+    #[test]
+    fn a_manager_is_no_engine() {
+        let (node, result) = specs_of(&info("node-1", 0, GIB, &[]));
+        assert_eq!(
+            result.expect_err("no CPUs").to_string(),
+            "cannot get resources for this engine, make sure 10.0.0.1:2375 is a Docker Engine, \
+             not a Swarm manager"
+        );
+        assert_eq!(node.name, "");
+    }
+
+    #[test]
+    fn another_engine_at_the_address_must_be_validated_again() {
+        let mut cluster = cluster(&["node-1"]);
+        put(&mut cluster, 1, "web", &json!({}));
+        let other = info("other", 2, GIB, &[]);
+        let error =
+            cluster.set_specs(&addr(1), "", &other, &json!({}), now()).expect_err("another engine");
+        assert!(error.identity_changed);
+        assert_eq!(
+            error.message,
+            "Engine (ID: ID-node-1|10.0.0.1:2375, Addr: 10.0.0.1:2375) shows up with another \
+             ID:ID-other|10.0.0.1:2375. Please remove it from cluster, it can be added back."
+        );
+        let node = cluster.node(&addr(1)).expect("still known");
+        assert_eq!((node.state, node.registered), (State::Pending, false));
+        assert!(node.containers.is_empty());
+        assert!(cluster.find_container("web").is_none());
+        add_engine(&mut cluster, &addr(1), "other", &[]);
+        assert!(cluster.node(&addr(1)).expect("still known").registered);
+    }
+
+    #[test]
+    fn clocks_count_as_equal_below_two_seconds() {
+        for (theirs, delta) in [("03:04:03.1", 0), ("03:04:03", 2), ("03:05:05", -60)] {
+            let mut info = info("node-1", 4, GIB, &[]);
+            info["SystemTime"] = format!("2026-01-02T{theirs}Z").into();
+            let (node, warnings) = specs_of(&info);
+            assert_eq!(node.clock_delta, SignedDuration::from_secs(delta), "{theirs}");
+            assert_eq!(warnings.expect("a fine engine").len(), usize::from(delta != 0));
+        }
+    }
+
+    #[test]
+    fn new_specs_are_applied_to_containers_already_known() {
+        let mut cluster = cluster(&["node-1"]);
+        let extra = json!({"HostConfig": {"CpuShares": 512}});
+        cluster.update_container(&addr(1), summary("web"), Some(inspect("web", &extra)));
+        let mut info = info("node-1", 8, GIB, &[]);
+        info["SystemTime"] = "2026-01-02T03:03:05Z".into();
+        cluster.set_specs(&addr(1), "", &info, &json!({}), now()).expect("the same engine");
+        let (_, container) = cluster.find_container("web").expect("still there");
+        assert_eq!(container.facts.cpus, 4);
+        assert_eq!(container.facts.created.to_string(), "2026-01-01T00:01:00.5Z");
+    }
 }

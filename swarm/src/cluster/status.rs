@@ -51,3 +51,71 @@ fn duration_text(from: Timestamp, now: Timestamp) -> String {
         _ => format!("{} years", days / 365),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::now;
+    use super::*;
+    use jiff::SignedDuration;
+
+    #[test]
+    fn durations_in_words() {
+        let cases = [
+            (-5, "Less than a second"),
+            (0, "Less than a second"),
+            (1, "1 seconds"),
+            (59, "59 seconds"),
+            (60, "About a minute"),
+            (119, "About a minute"),
+            (120, "2 minutes"),
+            (HOUR - 1, "59 minutes"),
+            (HOUR, "About an hour"),
+            (2 * HOUR - 1, "About an hour"),
+            (47 * HOUR, "47 hours"),
+            (48 * HOUR, "2 days"),
+            (14 * DAY - 1, "13 days"),
+            (14 * DAY, "2 weeks"),
+            (90 * DAY - 1, "12 weeks"),
+            (90 * DAY, "3 months"),
+            (2 * 365 * DAY - 1, "24 months"),
+            (2 * 365 * DAY, "2 years"),
+        ];
+        for (seconds, text) in cases {
+            assert_eq!(duration_text(now() - SignedDuration::from_secs(seconds), now()), text);
+        }
+    }
+
+    #[test]
+    fn a_status_for_every_state() {
+        let ago = |seconds| Some(now() - SignedDuration::from_secs(seconds));
+        let facts = |state| Facts {
+            state,
+            started: ago(180),
+            finished: ago(10),
+            exit_code: 137,
+            ..Facts::default()
+        };
+        let cases = [
+            (RunState::Created, "Created"),
+            (RunState::Dead, "Dead"),
+            (RunState::Running, "Up 3 minutes"),
+            (RunState::Paused, "Up 3 minutes (Paused)"),
+            (RunState::Restarting, "Restarting (137) 10 seconds ago"),
+            (RunState::Exited, "Exited (137) 10 seconds ago"),
+        ];
+        for (state, text) in cases {
+            assert_eq!(status_text(&facts(state), now()), text);
+        }
+        let unended = Facts { finished: None, ..facts(RunState::Exited) };
+        assert_eq!(status_text(&unended, now()), "");
+        let healths = [
+            ("healthy", "Up 3 minutes (healthy)"),
+            ("starting", "Up 3 minutes (health: starting)"),
+            ("none", "Up 3 minutes"),
+        ];
+        for (health, text) in healths {
+            let facts = Facts { health: health.to_owned(), ..facts(RunState::Running) };
+            assert_eq!(status_text(&facts, now()), text);
+        }
+    }
+}

@@ -22,15 +22,15 @@ static VALUE: LazyLock<Regex> = LazyLock::new(|| {
 
 /// A parsed expression.
 #[derive(Clone, Debug)]
-pub(crate) struct Expr {
+pub struct Expr {
     /// What is looked at: a label, or a word that the filter knows.
-    pub(crate) key: String,
+    pub key: String,
     /// Whether the pattern must not match.
-    pub(crate) negated: bool,
+    pub negated: bool,
     /// The value without the mark of softness.
-    pub(crate) pattern: String,
+    pub pattern: String,
     /// Whether it is a wish rather than a demand.
-    pub(crate) soft: bool,
+    pub soft: bool,
     /// `None` if it is no valid regular expression: it matches nothing then.
     regex: Option<Regex>,
 }
@@ -40,7 +40,7 @@ impl Expr {
     ///
     /// # Errors
     /// The classic manager's text.
-    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+    pub fn parse(text: &str) -> Result<Self, String> {
         let (key, negated, value) = if let Some((key, value)) = text.split_once("==") {
             (key, false, value)
         } else if let Some((key, value)) = text.split_once("!=") {
@@ -68,11 +68,17 @@ impl Expr {
     }
 
     /// Whether it holds for these candidates: `==` if any matches, `!=` if none does.
-    pub(crate) fn matches<'a>(&self, candidates: impl IntoIterator<Item = &'a str>) -> bool {
+    pub fn matches<'a>(&self, candidates: impl IntoIterator<Item = &'a str>) -> bool {
         let regex = self.regex.as_ref();
         let any =
             regex.is_some_and(|regex| candidates.into_iter().any(|text| regex.is_match(text)));
         any != self.negated
+    }
+
+    /// Whether the pattern is a valid regular expression; one that is not matches nothing.
+    #[must_use]
+    pub fn is_valid(&self) -> bool {
+        self.regex.is_some()
     }
 
     /// Whether it counts in a pass that treats soft expressions as `soft` says.
@@ -107,4 +113,102 @@ fn compile(pattern: &str) -> Option<Regex> {
         None => format!("^{}$", pattern.replace('*', ".*")),
     };
     RegexBuilder::new(&source).size_limit(SIZE_LIMIT).dfa_size_limit(SIZE_LIMIT).build().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn error(text: &str) -> String {
+        Expr::parse(text).expect_err(text)
+    }
+
+    fn matches(text: &str, candidates: &[&str]) -> bool {
+        Expr::parse(text).expect(text).matches(candidates.iter().copied())
+    }
+
+    #[test]
+    fn what_is_no_expression() {
+        let operator = "One of operator ==, != is expected";
+        for text in ["", "a", "storage=ssd", "storage>ssd", "storage=!ssd", "=", "!"] {
+            assert_eq!(error(text), operator, "{text}");
+        }
+        assert_eq!(error("z==1"), "Key 'z' is invalid");
+        assert_eq!(error("==1"), "Key '' is invalid");
+        assert_eq!(error("1key==1"), "Key '1key' is invalid");
+        assert_eq!(error("foo!=a==b"), "Key 'foo!=a' is invalid");
+        assert_eq!(error("zone==a,b"), "Value 'a,b' is invalid");
+        for value in ["", "~", "a@b", "a=b", "{1}", "\"a\"", "~~a", "=", "!~"] {
+            let text = format!("zone=={value}");
+            assert_eq!(error(&text), format!("Value '{value}' is invalid"));
+        }
+    }
+
+    #[test]
+    fn the_parts_of_an_expression() {
+        let parts = |text: &str| {
+            let expr = Expr::parse(text).expect(text);
+            (expr.key.clone(), expr.negated, expr.soft, expr.pattern)
+        };
+        assert_eq!(parts("Zone==a"), ("Zone".into(), false, false, "a".into()));
+        assert_eq!(parts("zone!=~a"), ("zone".into(), true, true, "a".into()));
+        assert_eq!(parts("aa===~b"), ("aa".into(), false, false, "=~b".into()));
+        assert_eq!(parts("aa==!b"), ("aa".into(), false, false, "!b".into()));
+        assert_eq!(parts("_x.y-z==a b"), ("_x.y-z".into(), false, false, "a b".into()));
+    }
+
+    #[test]
+    fn patterns_between_slashes_are_unanchored() {
+        assert!(matches("node==/node[12]/", &["my-node1-x"]));
+        assert!(matches("node==/(?i)NODE1/", &["node1"]));
+        assert!(!matches("node==/^node$/", &["node1"]));
+        assert!(matches("node==//", &["anything"]));
+    }
+
+    #[test]
+    fn other_patterns_mean_the_whole_and_translate_only_the_star() {
+        assert!(matches("node==node*", &["node-17"]));
+        assert!(!matches("node==node", &["node-17"]));
+        assert!(matches("node==node.1", &["node-1"]));
+        assert!(!matches("node==Node", &["node"]));
+        // The alternation binds weaker than the anchors.
+        assert!(matches("node==a|b", &["axx"]));
+        assert!(matches("node==a|b", &["xxb"]));
+        assert!(!matches("node==a|b", &["xax"]));
+    }
+
+    #[test]
+    fn a_single_slash_is_an_ordinary_character() {
+        assert!(matches("path==/", &["/"]));
+        assert!(!matches("path==/", &["x"]));
+    }
+
+    #[test]
+    fn not_equal_means_that_none_matches() {
+        assert!(!matches("zone!=a", &["b", "a"]));
+        assert!(matches("zone!=a", &["b", "c"]));
+        assert!(matches("zone!=a", &[]));
+        assert!(!matches("zone==a", &[]));
+        assert!(matches("zone==a", &["b", "a"]));
+    }
+
+    #[test]
+    fn a_pattern_that_does_not_compile_matches_nothing() {
+        assert!(!matches("zone==[", &["["]));
+        assert!(matches("zone!=[", &["["]));
+        let deep = "(".repeat(5000);
+        assert!(!matches(&format!("zone=={deep}a{}", ")".repeat(5000)), &["a"]));
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_parses_or_fails_and_what_parses_is_shown_as_typed(
+            text in "[a-z_]{0,3}(==|!=|=)?[~=!]?[a-z*/()+\\[\\]\\\\^$|.?]{0,8}",
+        ) {
+            if let Ok(expr) = Expr::parse(&text) {
+                prop_assert_eq!(expr.to_string(), text);
+            }
+        }
+    }
 }

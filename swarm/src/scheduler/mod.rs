@@ -4,6 +4,8 @@ mod expr;
 mod filter;
 mod request;
 mod strategy;
+#[cfg(test)]
+mod tests;
 mod view;
 
 use std::collections::BTreeMap;
@@ -13,6 +15,7 @@ use crate::cluster::{Cluster, Options};
 use filter::Test;
 use view::View;
 
+pub use expr::Expr;
 pub use request::{Dependency, Request};
 
 const UNSATISFIED: &str = "Unable to find a node that satisfies the following conditions ";

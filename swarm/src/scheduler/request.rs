@@ -181,3 +181,140 @@ fn dependencies(body: &Value) -> Vec<Dependency> {
     }
     all
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn read(body: Value) -> (Request, Value) {
+        let mut body = body;
+        let request = Request::from_create("/web", &mut body).expect("a fine request");
+        (request, body)
+    }
+
+    #[test]
+    fn expressions_move_from_the_environment_to_labels() {
+        let (request, body) = read(json!({
+            "Env": ["A=constraint:x", "constraint:storage==ssd", "affinity:container==a:b", "B=1",
+                    "constraint:region!=<us>", "Constraint:a==b", "whitelist:node==n1|n2"],
+            "Labels": {"a": "b", "com.docker.swarm.constraints": "[ \"zone==z1\" ]"},
+            "Unknown": {"kept": [1]},
+        }));
+        assert_eq!(request.constraints, ["zone==z1", "storage==ssd", "region!=<us>"]);
+        assert_eq!(request.affinities, ["container==a:b"]);
+        assert_eq!(request.whitelists, ["node==n1|n2"]);
+        let expected = json!({
+            "Env": ["A=constraint:x", "B=1", "Constraint:a==b"],
+            "Labels": {
+                "a": "b",
+                "com.docker.swarm.affinities": "[\"container==a:b\"]",
+                "com.docker.swarm.constraints":
+                    "[\"zone==z1\",\"storage==ssd\",\"region!=\\u003cus\\u003e\"]",
+                "com.docker.swarm.whitelists": "[\"node==n1|n2\"]",
+            },
+            "Unknown": {"kept": [1]},
+        });
+        assert_eq!(body, expected);
+        assert_eq!(request.facts.labels["a"], "b");
+        // What a restarted manager reads back from the labels is the same.
+        let (again, _) = read(body);
+        assert_eq!(again.constraints, request.constraints);
+    }
+
+    #[test]
+    fn an_emptied_environment_is_null_and_missing_labels_are_made() {
+        let (_, body) = read(json!({"Env": ["constraint:aa==b"], "Labels": null}));
+        let labels = json!({"com.docker.swarm.constraints": "[\"aa==b\"]"});
+        assert_eq!(body, json!({"Env": null, "Labels": labels}));
+        let untouched = json!({"Image": "nginx", "Env": [], "Labels": null});
+        assert_eq!(read(untouched.clone()).1, untouched);
+    }
+
+    #[test]
+    fn a_label_that_is_no_list_counts_as_empty() {
+        let odd = json!({"Labels": {"com.docker.swarm.constraints": "{\"no\": 1}"}});
+        let (request, body) = read(odd.clone());
+        assert_eq!((request.constraints, &body), (vec![], &odd));
+        let mut with_env = odd;
+        with_env["Env"] = json!(["constraint:aa==b"]);
+        let (_, body) = read(with_env);
+        assert_eq!(body["Labels"]["com.docker.swarm.constraints"], "[\"aa==b\"]");
+    }
+
+    #[test]
+    fn reschedule_policies_are_checked() {
+        let policies = |env: &[&str]| {
+            let mut body = json!({"Env": env});
+            Request::from_create("", &mut body).map(|_| body)
+        };
+        let text = "invalid reschedule policy: foo";
+        assert_eq!(policies(&["reschedule:foo"]), Err(text.to_owned()));
+        let two = ["reschedule:off", "reschedule:on-node-failure"];
+        assert_eq!(policies(&two), Err("too many reschedule policies".to_owned()));
+        for policy in ["off", "on-node-failure"] {
+            let body = policies(&[&format!("reschedule:{policy}")]).expect("a known policy");
+            let label = &body["Labels"]["com.docker.swarm.reschedule-policies"];
+            assert_eq!(label, &format!("[\"{policy}\"]"));
+        }
+    }
+
+    #[test]
+    fn resources_of_old_clients_move_to_the_host_config() {
+        let (request, body) = read(json!({
+            "Memory": 512, "MemorySwap": 0, "CpuShares": 2, "Cpuset": "0,1",
+            "HostConfig": {"Memory": 1, "MemorySwap": -1},
+        }));
+        let host = json!({"Memory": 512, "MemorySwap": -1, "CpuShares": 2, "CpusetCpus": "0,1"});
+        assert_eq!(body, json!({"HostConfig": host}));
+        assert_eq!((request.facts.cpus, request.facts.memory), (2, 512));
+    }
+
+    #[test]
+    fn a_constraint_of_the_managers_own_is_kept_in_the_label() {
+        let (mut request, mut body) = read(json!({"Env": ["constraint:zone==z1"]}));
+        request.add_constraint("ostype==linux", &mut body);
+        let label = "[\"zone==z1\",\"ostype==linux\"]";
+        assert_eq!(body["Labels"]["com.docker.swarm.constraints"], label);
+        assert_eq!(request.facts.labels["com.docker.swarm.constraints"], label);
+        assert_eq!(request.constraints, ["zone==z1", "ostype==linux"]);
+    }
+
+    #[test]
+    fn only_a_hard_equals_nails_to_a_node() {
+        let nailed = |text: &str| {
+            let request = Request { constraints: vec![text.to_owned()], ..Request::default() };
+            request.has_hard_node_constraint()
+        };
+        assert!(nailed("node==node-1"));
+        for text in ["node==~node-1", "node!=node-1", "nodes==a", "zone==node==a"] {
+            assert!(!nailed(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_body_that_is_no_object_is_refused() {
+        for mut body in [json!(null), json!([]), json!("x")] {
+            assert!(Request::from_create("", &mut body).is_err());
+        }
+    }
+
+    #[test]
+    fn dependencies_and_bindings_are_read_from_the_host_config() {
+        let (request, _) = read(json!({"HostConfig": {
+            "VolumesFrom": ["data:ro"], "Links": ["db:database"],
+            "NetworkMode": "container:proxy", "PortBindings": {"80/tcp": [{"HostPort": ""}]},
+        }}));
+        let shown: Vec<_> =
+            request.dependencies.iter().map(|d| (d.flag.as_str(), d.container.as_str())).collect();
+        let expected = [
+            ("--volumes-from=data:ro", "data"),
+            ("--link=db:database", "db"),
+            ("--net=container:proxy", "proxy"),
+        ];
+        assert_eq!(shown, expected);
+        assert_eq!(request.bindings, [HostPort { ip: String::new(), port: String::new() }]);
+        assert!(request.facts.ports.is_empty());
+        assert_eq!((request.name.as_str(), request.facts.names[0].as_str()), ("web", "/web"));
+    }
+}

@@ -1,0 +1,253 @@
+//! Whole placements: filters, texts, soft expressions, ranking.
+
+mod filters;
+mod ranking;
+
+use proptest::prelude::{any, prop, prop_assert, prop_assert_eq, proptest};
+use proptest::strategy::Strategy as Generator;
+use serde_json::json;
+
+use super::*;
+use crate::cluster::testing::{add_engine, addr, cluster, fitting, now, place, put, request};
+
+/// Three nodes: `zone=z1` on the first, `zone=z2` on the others.
+fn zones() -> Cluster {
+    let mut cluster = Cluster::default();
+    add_engine(&mut cluster, &addr(1), "node-1", &["zone=z1"]);
+    add_engine(&mut cluster, &addr(2), "node-2", &["zone=z2"]);
+    add_engine(&mut cluster, &addr(3), "node-3", &["zone=z2"]);
+    cluster
+}
+
+fn message(cluster: &Cluster, body: serde_json::Value) -> String {
+    place(cluster, body).expect_err("it does not fit")
+}
+
+/// Makes a node unhealthy.
+fn take_down(cluster: &mut Cluster, number: usize) {
+    for _ in 0..3 {
+        cluster.failed(&addr(number), "refused", now());
+    }
+}
+
+#[test]
+fn the_texts_tell_all_conditions_up_to_the_failing_filter() {
+    let mut cluster = zones();
+    let conditions = "Unable to find a node that satisfies the following conditions ";
+    let published = json!({"HostConfig": {"PortBindings": {"80/tcp": [{"HostPort": "80"}]}}});
+    let mut body = published.clone();
+    body["Env"] = json!(["constraint:zone==z9", "constraint:ostype==linux"]);
+    assert_eq!(
+        message(&cluster, body.clone()),
+        format!(
+            "{conditions}\n[port 80 (Bridge mode)]\n[available container slots]\n\
+             [zone==z9 ostype==linux]"
+        )
+    );
+    assert_eq!(
+        message(&cluster, json!({"Env": ["constraint:zone=z1"]})),
+        format!(
+            "{conditions}\n[available container slots]\n\
+             error from constraint filter: One of operator ==, != is expected"
+        )
+    );
+    assert_eq!(
+        message(&cluster, json!({"Env": ["affinity:container==nope"]})),
+        format!("{conditions}\n[available container slots]\n[container==nope (soft=false)]")
+    );
+    // A filter after the one that fails is not even read.
+    for node in 1..=3 {
+        put(&mut cluster, node, &format!("c{node}"), &published);
+    }
+    body["Env"] = json!(["constraint:broken"]);
+    assert_eq!(message(&cluster, body), format!("{conditions}\n[port 80 (Bridge mode)]"));
+}
+
+#[test]
+fn the_text_shows_soft_expressions_that_played_no_part() {
+    let env = json!(["affinity:container==~web", "affinity:image==x", "whitelist:node==~a|b"]);
+    assert_eq!(
+        message(&zones(), json!({"Env": env})),
+        "Unable to find a node that satisfies the following conditions \n\
+         [available container slots]\n[container==web (soft=true) image==x (soft=false)]"
+    );
+    assert_eq!(
+        message(&zones(), json!({"Env": ["constraint:zone==~z7", "whitelist:node==x"]})),
+        "Unable to find a node that satisfies the following conditions \n\
+         [available container slots]\n[zone==z7]\n[node==x (soft=false)]"
+    );
+}
+
+#[test]
+fn without_healthy_nodes_or_any_nodes() {
+    let mut cluster = zones();
+    (1..=3).for_each(|number| take_down(&mut cluster, number));
+    let body = json!({"Env": ["constraint:broken"]});
+    assert_eq!(message(&cluster, body.clone()), "No healthy node available in the cluster");
+    assert_eq!(message(&Cluster::default(), body), "No healthy node available in the cluster");
+    let scheduler = Scheduler::new(vec![Filter::Constraint], Strategy::Spread);
+    let nobody = scheduler.place(&Cluster::default(), &Request::default(), &mut |_| 0);
+    let text = nobody.map_err(|rejection| rejection.message);
+    assert_eq!(text, Err("No nodes available in the cluster".to_owned()));
+    // Where health is not asked, the dead nodes are candidates.
+    assert!(scheduler.place(&cluster, &Request::default(), &mut |_| 0).is_ok());
+}
+
+#[test]
+fn a_rejection_tells_for_each_node_the_first_filter_and_why() {
+    let mut cluster = Cluster::default();
+    add_engine(&mut cluster, &addr(1), "proxy1", &["status=master"]);
+    add_engine(&mut cluster, &addr(2), "proxy2", &["status=non-master"]);
+    add_engine(&mut cluster, &addr(3), "proxy3", &[]);
+    add_engine(&mut cluster, &addr(4), "proxy4", &["status=master", "containerslots=0"]);
+    add_engine(&mut cluster, &addr(5), "proxy4", &["status=master"]);
+    let port = json!({"HostConfig": {"PortBindings": {"80/tcp": [{"HostPort": "80"}]}}});
+    put(&mut cluster, 1, "proxy", &port);
+    take_down(&mut cluster, 5);
+    let mut body = port;
+    body["Env"] = json!(["constraint:status==master"]);
+    let request = request("", body);
+    let rejection = Scheduler::default()
+        .place(&cluster, &request, &mut |_| 0)
+        .expect_err("every node has something against it");
+    let nodes: Vec<_> =
+        rejection.nodes.iter().map(|(name, why)| format!("{name}: {why}")).collect();
+    let expected = [
+        "proxy1: port: 80 is taken by proxy",
+        "proxy2: constraint: status==master (status=non-master)",
+        "proxy3: constraint: status==master (no status)",
+        "proxy4: containerslots: 0 of 0 taken",
+        "proxy4 (10.0.0.5:2375): health: Unhealthy (refused)",
+    ];
+    assert_eq!(nodes, expected);
+}
+
+#[test]
+fn the_summary_tells_which_steps_left_how_many() {
+    let mut cluster = zones();
+    let summary = |cluster: &Cluster, body| place(cluster, body).expect("room").summary;
+    assert_eq!(summary(&cluster, json!({})), "3 nodes");
+    take_down(&mut cluster, 3);
+    let one = json!({"Env": ["constraint:zone==z2"]});
+    assert_eq!(summary(&cluster, one.clone()), "3 nodes, 2 after health, 1 after constraint");
+    let full = json!({"HostConfig": {"CpuShares": 1024}});
+    put(&mut cluster, 1, "big", &full);
+    let asks = json!({"HostConfig": {"CpuShares": 1}, "Env": ["constraint:zone==~z9"]});
+    assert_eq!(
+        summary(&cluster, asks),
+        "3 nodes, 2 after health, 1 after resources, soft expressions dropped"
+    );
+    cluster.remove_node(&addr(3));
+    cluster.remove_node(&addr(2));
+    assert_eq!(summary(&cluster, json!({})), "1 node");
+}
+
+#[test]
+fn an_explanation_covers_every_node_in_the_order_of_names() {
+    let mut cluster = zones();
+    put(&mut cluster, 2, "big", &json!({"HostConfig": {"CpuShares": 1024, "Memory": 1 << 30}}));
+    let explain = |body| {
+        let lines = Scheduler::default().explain(&cluster, &request("", body));
+        lines.into_iter().map(|(name, why)| format!("{name}: {why}")).collect::<Vec<_>>()
+    };
+    let asks = json!({"HostConfig": {"CpuShares": 1}, "Env": ["constraint:zone==~z2"]});
+    let expected = [
+        "node-1: constraint: zone==~z2 (zone=z1)",
+        "node-2: resources: 1 CPUs asked, 4 of 4 reserved",
+        "node-3: fits",
+    ];
+    assert_eq!(explain(asks), expected);
+    // A soft expression that cannot hold is no reason.
+    let asks = json!({"HostConfig": {"Memory": 8_i64 << 30}, "Env": ["constraint:zone==~z7"]});
+    let expected =
+        ["node-1: fits", "node-2: resources: 8 GiB of memory asked, 1 GiB of 8 GiB reserved"];
+    assert_eq!(explain(asks)[..2], expected);
+    let broken = explain(json!({"Env": ["affinity:x"]}));
+    assert_eq!(broken[0], "node-1: affinity: One of operator ==, != is expected");
+}
+
+#[test]
+fn soft_expressions_hold_all_together_or_not_at_all() {
+    let cluster = zones();
+    let fits = |env: &[&str]| fitting(&cluster, json!({"Env": env}));
+    assert_eq!(fits(&["constraint:zone==~z2"]), ["node-2", "node-3"]);
+    assert_eq!(fits(&["constraint:zone==~z2", "affinity:container==~no"]).len(), 3);
+    // Neither do they end the evaluation of hard ones that follow, nor narrow their choice.
+    assert_eq!(fits(&["constraint:zone==~z9", "constraint:zone==z2"]), ["node-2", "node-3"]);
+    assert_eq!(fits(&["constraint:zone==~z1", "constraint:zone==z2"]), ["node-2", "node-3"]);
+    assert_eq!(fits(&["constraint:zone!=~z1"]), ["node-2", "node-3"]);
+}
+
+#[test]
+fn a_soft_expression_gives_way_to_resources() {
+    let mut cluster = zones();
+    put(&mut cluster, 1, "big", &json!({"HostConfig": {"CpuShares": 1024}}));
+    let body = json!({"HostConfig": {"CpuShares": 1}, "Env": ["affinity:container==~big"]});
+    assert_eq!(fitting(&cluster, body), ["node-2", "node-3"]);
+}
+
+#[test]
+fn filters_run_in_the_order_given() {
+    let scheduler = |filters: &[Filter]| Scheduler::new(filters.to_vec(), Strategy::Spread);
+    let request = request("", json!({"Env": ["affinity:container==no", "constraint:zone==no"]}));
+    let text = |filters: &[Filter]| {
+        let placed = scheduler(filters).place(&zones(), &request, &mut |_| 0);
+        placed.expect_err("no such zone and no such container").message
+    };
+    let start = "Unable to find a node that satisfies the following conditions ";
+    let constraint = text(&[Filter::Constraint, Filter::Affinity]);
+    assert_eq!(constraint, format!("{start}\n[zone==no]"));
+    let affinity = text(&[Filter::Affinity, Filter::Constraint]);
+    assert_eq!(affinity, format!("{start}\n[container==no (soft=false)]"));
+}
+
+#[test]
+fn names_on_the_command_line() {
+    for filter in Filter::ALL {
+        assert_eq!(Filter::parse(filter.as_str()), Some(filter));
+    }
+    for strategy in [Strategy::Spread, Strategy::Binpack, Strategy::Random] {
+        assert_eq!(Strategy::parse(strategy.as_str()), Some(strategy));
+    }
+    assert_eq!(Strategy::parse("binpacking"), Some(Strategy::Binpack));
+    assert_eq!((Strategy::parse("Spread"), Filter::parse("slots")), (None, None));
+}
+
+fn expression(soft: &'static str) -> impl Generator<Value = String> {
+    let key = prop::sample::select(vec![
+        "constraint:zone",
+        "constraint:node",
+        "affinity:container",
+        "affinity:tier",
+        "whitelist:node",
+    ]);
+    let operator = prop::sample::select(vec!["==", "!="]);
+    let value =
+        prop::sample::select(vec!["z1", "z2", "node-1", "node-2|node-3", "web", "/[12]/", "["]);
+    (key, operator, value).prop_map(move |(k, op, value)| format!("{k}{op}{soft}{value}"))
+}
+
+proptest! {
+    /// A soft expression is never the reason of a failure, and never lets a node in that the
+    /// hard ones refuse.
+    #[test]
+    fn soft_expressions_only_prefer(
+        hard in prop::collection::vec(expression(""), 0..3),
+        soft in prop::collection::vec(expression("~"), 1..4),
+        cpus in 0..6_i64,
+        soft_first in any::<bool>(),
+    ) {
+        let mut cluster = zones();
+        let labels = json!({"Labels": {"tier": "web"}});
+        put(&mut cluster, 1, "web", &json!({"Config": labels, "HostConfig": {"CpuShares": 512}}));
+        let body = |env: &[&String]| json!({"Env": env, "HostConfig": {"CpuShares": cpus}});
+        let (first, second) = if soft_first { (&soft, &hard) } else { (&hard, &soft) };
+        let both: Vec<&String> = first.iter().chain(second).collect();
+        let with = place(&cluster, body(&both));
+        let without = place(&cluster, body(&hard.iter().collect::<Vec<_>>()));
+        prop_assert_eq!(with.is_ok(), without.is_ok());
+        if let (Ok(with), Ok(without)) = (with, without) {
+            prop_assert!(with.ranked.iter().all(|addr| without.ranked.contains(addr)));
+        }
+    }
+}

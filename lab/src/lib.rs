@@ -3,6 +3,7 @@
 pub mod cli;
 pub mod compare;
 pub mod event;
+pub mod node;
 pub mod replay;
 pub mod report;
 pub mod runner;

@@ -9,6 +9,7 @@ use std::time::Duration;
 use crate::event::SharedSink;
 use crate::runner::{self, Outcome};
 use crate::scenario::Scenario;
+use crate::scenario::cluster::Cluster;
 use crate::world::docker::DockerWorld;
 use crate::world::simulated::SimulatedWorld;
 use crate::world::{World, WorldError, docker};
@@ -81,26 +82,36 @@ fn on_docker(
         .build()
         .map_err(|e| Ended::World(WorldError::new(format!("cannot start a runtime: {e}"), "")))?;
     runtime.block_on(async {
-        let mut world = DockerWorld::new(
-            scenario.cluster.clone(),
-            docker::Options {
-                manager: options.manager.clone(),
-                keep: options.keep,
-                sink: Arc::clone(sink),
-                progress: Arc::new(progress),
-            },
-        );
+        let mut settings = docker::Options::new(Arc::clone(sink), Arc::new(progress))
+            .map_err(Ended::World)?;
+        settings.manager.clone_from(&options.manager);
+        settings.keep = options.keep;
+        let mut world =
+            DockerWorld::new(scenario.cluster.clone(), settings).map_err(Ended::World)?;
         let run = runner::run(&mut world, scenario, sink, None, options.until);
         let ended = or_signal(run).await;
-        let keep = options.keep && matches!(ended, Some(Ok(_)));
-        let kept = if keep { Some(world.keep()) } else { None };
-        let down = if keep { Ok(()) } else { world.down().await };
+        // With `keep` this leaves everything where it is.
+        let down = world.down().await;
         match (ended, down) {
             (_, Err(error)) | (Some(Err(error)), Ok(())) => Err(Ended::World(error)),
             (None, Ok(())) => Err(Ended::Interrupted),
-            (Some(Ok(outcome)), Ok(())) => Ok(Outcome { kept, ..outcome }),
+            (Some(Ok(outcome)), Ok(())) => {
+                let kept = options.keep.then(|| how_to_reach(&scenario.cluster));
+                Ok(Outcome { kept, ..outcome })
+            }
         }
     })
+}
+
+/// What the user of a cluster that stays up needs to know.
+fn how_to_reach(cluster: &Cluster) -> String {
+    let endpoint = cluster.manager().map(|(host, manager)| {
+        format!("    export DOCKER_HOST=tcp://{}:{}\n", host.address, manager.port)
+    });
+    format!(
+        "  the cluster stays up; to use it, and to remove it:\n{}    cargo lab gc",
+        endpoint.unwrap_or_default(),
+    )
 }
 
 /// The future's output, or `None` when SIGINT or SIGTERM came first.

@@ -9,11 +9,12 @@ mod validate;
 use std::ffi::OsString;
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::scenario::Overrides;
-use crate::world::docker;
+use crate::world::{WorldError, docker};
 
 /// How a command ended: the process's exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,7 +66,7 @@ enum Verb {
     Images,
     /// Removes what runs that are no longer alive left on the Docker engine
     Gc {
-        /// Also what belongs to runs that are still alive, or were kept with `--keep`
+        /// Also what belongs to runs that are still under way
         #[arg(long)]
         all: bool,
     },
@@ -113,7 +114,7 @@ fn hidden(args: &[OsString]) -> Option<i32> {
         args.iter().skip(from).map(|arg| arg.to_string_lossy().into_owned()).collect()
     };
     match args.get(1)?.to_str()? {
-        "swarm" => Some(swarm::cli::main("swarm", rest(2))),
+        "swarm" => Some(swarm::cli::process("swarm", rest(2))),
         "node" => Some(crate::node::main(&rest(2))),
         "guard" => Some(crate::world::docker::guard::main(&rest(2))),
         _ => None,
@@ -128,17 +129,32 @@ fn color() -> bool {
 
 /// Builds every image of the docker world that is not there yet.
 fn images() -> Exit {
-    match docker::images_now(&|what: &str| println!("  {what}")) {
-        Ok(()) => Exit::Passed,
-        Err(error) => world_error(&error),
-    }
+    docker_verb(async {
+        docker::prepare(Arc::new(|what: &str| println!("  {what}"))).await?;
+        Ok("all images are ready".to_owned())
+    })
 }
 
 /// Removes what runs have left on the engine.
 fn gc(all: bool) -> Exit {
-    match docker::collect_now(all) {
-        Ok(removed) => {
-            println!("{removed}");
+    docker_verb(async move {
+        let removed = docker::gc::collect(all).await?;
+        let line = |run: &docker::gc::Collected| format!("removed run {}: {} things", run.run, run.things);
+        let lines: Vec<_> = removed.iter().map(line).collect();
+        Ok(if lines.is_empty() { "nothing to remove".to_owned() } else { lines.join("\n") })
+    })
+}
+
+/// Runs a verb that only talks to the Docker engine, and prints what it says.
+fn docker_verb(verb: impl Future<Output = Result<String, WorldError>>) -> Exit {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let done = match runtime {
+        Ok(runtime) => runtime.block_on(verb),
+        Err(e) => Err(WorldError::new(format!("cannot start a runtime: {e}"), "")),
+    };
+    match done {
+        Ok(words) => {
+            println!("{words}");
             Exit::Passed
         }
         Err(error) => world_error(&error),
@@ -146,7 +162,7 @@ fn gc(all: bool) -> Exit {
 }
 
 /// Prints why a world failed.
-fn world_error(error: &crate::world::WorldError) -> Exit {
+fn world_error(error: &WorldError) -> Exit {
     eprintln!("error: {error}");
     if !error.help.is_empty() {
         eprintln!("  = {}", error.help);

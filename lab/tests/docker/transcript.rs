@@ -108,6 +108,6 @@ struct Kept;
 
 impl Drop for Kept {
     fn drop(&mut self) {
-        let _ = lab(&["gc", "--all"]);
+        let _ = lab(&["gc"]);
     }
 }

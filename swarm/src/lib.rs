@@ -1,4 +1,6 @@
 //! The standalone Docker Swarm manager and agent: one Docker API endpoint over many engines.
+pub mod api;
+pub mod cli;
 pub mod cluster;
 pub mod ctx;
 pub mod discovery;

@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 use crate::cluster::Node;
 use crate::ctx::http;
 use crate::engine::{Engine, EngineError};
+use crate::manager::RenameError;
 
 use super::error::ApiError;
 use super::query::Query;
@@ -120,9 +121,12 @@ impl Api {
         let located = self
             .locate(name)
             .ok_or_else(|| ApiError::not_found(format!("No such container: {name}")))?;
-        let renamed =
-            self.manager.rename(&located.addr, &located.id, query.text("name")).await;
-        renamed.map_err(|e| e.into())?;
+        let (addr, id) = (&located.addr, &located.id);
+        let renamed = self.manager.rename_container(addr, id, query.text("name")).await;
+        renamed.map_err(|e| match e {
+            RenameError::Name(taken) => ApiError::new(StatusCode::CONFLICT, taken.to_string()),
+            RenameError::Engine(e) => ApiError::internal(e),
+        })?;
         Ok(no_content())
     }
 
@@ -131,7 +135,8 @@ impl Api {
             .locate(name)
             .ok_or_else(|| ApiError::not_found(format!("Container {name} not found")))?;
         let (force, volumes) = (query.flag("force"), query.flag("v"));
-        let removed = self.manager.remove(&located.addr, &located.id, force, volumes).await;
+        let removed =
+            self.manager.remove_container(&located.addr, &located.id, force, volumes).await;
         removed.map_err(ApiError::internal)?;
         Ok(no_content())
     }

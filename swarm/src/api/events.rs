@@ -17,7 +17,16 @@ use super::query::{Filters, Query};
 use super::{Api, Reply};
 
 const FILTERS: &[&str] = &[
-    "type", "event", "container", "image", "network", "volume", "label", "node", "scope", "daemon",
+    "type",
+    "event",
+    "container",
+    "image",
+    "network",
+    "volume",
+    "label",
+    "node",
+    "scope",
+    "daemon",
 ];
 
 const NANOS_PER_SECOND: i128 = 1_000_000_000;

@@ -80,14 +80,16 @@ impl Listing {
 
     /// The creation date of the one image that a `before` or `since` filter names.
     fn date(&self, cluster: &Cluster, key: &str) -> Result<Option<i64>, ApiError> {
-        let invalid = |why: String| ApiError::bad_request(format!("Invalid filter: 'type'='{key}'{why}"));
+        let invalid =
+            |why: String| ApiError::bad_request(format!("Invalid filter: 'type'='{key}'{why}"));
         match self.filters.values(key) {
             [] => Ok(None),
             [name] => {
                 let holders = cluster.find_image(name, true);
                 let rows = holders.iter().flat_map(|node| &node.images);
                 let found = rows.into_iter().find(|row| is_image(row, name));
-                let found = found.ok_or_else(|| invalid(format!(": no such image found: '{name}'")))?;
+                let found =
+                    found.ok_or_else(|| invalid(format!(": no such image found: '{name}'")))?;
                 Ok(Some(json::int(found, "/Created")))
             }
             _ => Err(invalid(String::new())),
@@ -111,9 +113,8 @@ fn is_image(image: &Value, name: &str) -> bool {
     let id = json::text(image, "/Id");
     let bare = id.strip_prefix("sha256:").unwrap_or(id);
     (name.len() > 2 && (id.starts_with(name) || bare.starts_with(name)))
-        || references(image).any(|reference| {
-            reference == name || reference == format!("{name}:latest")
-        })
+        || references(image)
+            .any(|reference| reference == name || reference == format!("{name}:latest"))
 }
 
 fn references(image: &Value) -> impl Iterator<Item = &str> {
@@ -126,7 +127,10 @@ fn has_reference(image: &Value, pattern: &str) -> bool {
         let end = match reference.split_once('@') {
             Some((name, _)) => name.len(),
             // A colon before a slash belongs to the registry's port.
-            None => reference.rfind(':').filter(|at| !reference[*at..].contains('/')).unwrap_or(reference.len()),
+            None => reference
+                .rfind(':')
+                .filter(|at| !reference[*at..].contains('/'))
+                .unwrap_or(reference.len()),
         };
         glob(pattern, reference) || glob(pattern, &reference[..end])
     })
@@ -157,7 +161,8 @@ fn glob(pattern: &str, text: &str) -> bool {
 /// Adds the tags and digests of another engine's copy.
 fn unite(known: &mut Value, other: &Value) {
     for key in ["RepoTags", "RepoDigests"] {
-        let more: Vec<Value> = other.get(key).and_then(Value::as_array).cloned().unwrap_or_default();
+        let more: Vec<Value> =
+            other.get(key).and_then(Value::as_array).cloned().unwrap_or_default();
         let Some(slot) = known.get_mut(key) else { continue };
         if more.is_empty() {
             continue;

@@ -8,8 +8,8 @@ mod container;
 mod error;
 mod events;
 mod images;
-mod ps;
 mod proxy;
+mod ps;
 mod query;
 mod route;
 mod system;
@@ -96,11 +96,7 @@ impl Api {
 
     /// Answers one request. It never fails: errors and even panics become replies.
     pub async fn handle(self: &Arc<Self>, request: Request<Incoming>) -> Response<Body> {
-        let answer = AssertUnwindSafe(self.answer(request)).catch_unwind().await;
-        let reply = answer.unwrap_or_else(|_| {
-            self.manager.ctx.log(Level::Error, "a request handler panicked");
-            Err(ApiError::internal("the manager failed to handle this request"))
-        });
+        let reply = guarded(&self.manager.ctx, self.answer(request)).await;
         let mut response = reply.unwrap_or_else(ApiError::into_response);
         self.add_headers(response.headers_mut());
         response
@@ -140,10 +136,9 @@ impl Api {
             Handler::Remove => self.remove(name, &query).await,
             Handler::Forward(verb) => self.forward(name, verb, request, false).await,
             Handler::ForwardAndRefresh(verb) => self.forward(name, verb, request, true).await,
-            Handler::Senseless => Err(ApiError::new(
-                StatusCode::NOT_IMPLEMENTED,
-                "Not supported in clustering mode.",
-            )),
+            Handler::Senseless => {
+                Err(ApiError::new(StatusCode::NOT_IMPLEMENTED, "Not supported in clustering mode."))
+            }
             Handler::Unserved => Err(ApiError::new(
                 StatusCode::NOT_IMPLEMENTED,
                 format!("{} {} is not supported yet by swarm", request.method(), target.path),
@@ -168,10 +163,7 @@ impl Api {
         if self.settings.cors {
             for (name, text) in [
                 ("access-control-allow-origin", "*"),
-                (
-                    "access-control-allow-headers",
-                    "Origin, X-Requested-With, Content-Type, Accept",
-                ),
+                ("access-control-allow-headers", "Origin, X-Requested-With, Content-Type, Accept"),
                 ("access-control-allow-methods", "GET, POST, DELETE, PUT, OPTIONS, HEAD"),
             ] {
                 let name = HeaderName::from_static(name);
@@ -190,11 +182,23 @@ impl Api {
     /// negotiated must not be locked out when an older engine joins later.
     fn advertised_version(&self) -> ApiVersion {
         let healthy: Vec<String> = self.manager.with(|cluster| {
-            cluster.nodes().filter(|n| n.registered && n.is_healthy()).map(|n| n.addr.clone()).collect()
+            cluster
+                .nodes()
+                .filter(|n| n.registered && n.is_healthy())
+                .map(|n| n.addr.clone())
+                .collect()
         });
         let engines = healthy.iter().filter_map(|addr| self.manager.engine(addr));
         engines.map(|engine| engine.version()).min().unwrap_or(ApiVersion::MAX)
     }
+}
+
+/// Makes a panic an error: one bad request must not take the connection, or more, down.
+async fn guarded(ctx: &Ctx, answer: impl Future<Output = Reply>) -> Reply {
+    AssertUnwindSafe(answer).catch_unwind().await.unwrap_or_else(|_| {
+        ctx.log(Level::Error, "a request handler panicked");
+        Err(ApiError::internal("the manager failed to handle this request"))
+    })
 }
 
 /// Refuses versions that the manager does not know, in an engine's words.
@@ -218,7 +222,8 @@ fn redirect(path: &str, query: Option<&str>) -> Reply {
         Some(query) => format!("{path}?{query}"),
         None => path.to_owned(),
     };
-    let location = HeaderValue::try_from(location).map_err(|e| ApiError::bad_request(e.to_string()))?;
+    let location =
+        HeaderValue::try_from(location).map_err(|e| ApiError::bad_request(e.to_string()))?;
     let mut response = Response::new(http::empty());
     *response.status_mut() = StatusCode::MOVED_PERMANENTLY;
     response.headers_mut().insert(LOCATION, location);

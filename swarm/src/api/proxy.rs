@@ -1,6 +1,5 @@
 //! Passing a request on to the engine of its container.
 
-use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -59,7 +58,7 @@ impl Api {
         // With a length the client would stop reading before the end.
         parts.headers.remove(header::CONTENT_LENGTH);
         let body = Followed { body, then: Some(look) };
-        Ok(Response::from_parts(parts, BodyExt::boxed_unsync(body)))
+        Ok(Response::from_parts(parts, body.boxed_unsync()))
     }
 
     /// Refreshes what is known of a container. The work is a task of its own: it is finished even

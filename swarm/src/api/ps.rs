@@ -7,7 +7,7 @@ use hyper::StatusCode;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
-use crate::cluster::{Cluster, Container, Facts, Node, RunState, json, status_text};
+use crate::cluster::{Cluster, Container, Facts, Node, json, status_text};
 
 use super::error::ApiError;
 use super::query::{Filters, Query};

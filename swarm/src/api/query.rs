@@ -51,9 +51,8 @@ impl Query {
 }
 
 fn decode((key, value): (&str, &str)) -> (String, String) {
-    let decode = |text: &str| {
-        percent_decode_str(&text.replace('+', " ")).decode_utf8_lossy().into_owned()
-    };
+    let decode =
+        |text: &str| percent_decode_str(&text.replace('+', " ")).decode_utf8_lossy().into_owned();
     (decode(key), decode(value))
 }
 

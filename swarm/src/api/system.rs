@@ -4,11 +4,11 @@ use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, PRAGMA
 use hyper::{Response, StatusCode};
 use serde_json::{Value, json};
 
-use crate::cluster::{Cluster, Node, RunState, bytes_text};
 use crate::cli::VERSION;
+use crate::cluster::{Cluster, Node, RunState, bytes_text};
 use crate::ctx::http::{self, Body};
 use crate::engine::ApiVersion;
-use crate::manager::Manager;
+use crate::scheduler::Scheduler;
 
 use super::{Api, json};
 
@@ -55,82 +55,40 @@ impl Api {
 
     fn info_json(&self) -> Value {
         let manager = &self.manager;
-        let totals = manager.with(|cluster| Totals::of(cluster));
-        let rows = manager.with(|cluster| status_rows(manager, cluster));
+        let (totals, rows) = manager.with(|cluster| {
+            (Totals::of(cluster), status_rows(&manager.options.scheduler, cluster))
+        });
         let settings = &self.settings;
-        let commit = json!({ "ID": "", "Expected": "" });
-        json!({
-            "ID": "",
-            "Containers": totals.containers,
-            "ContainersRunning": totals.running,
-            "ContainersPaused": totals.paused,
-            "ContainersStopped": totals.containers - totals.running - totals.paused,
-            "Images": totals.images,
-            "Driver": "",
-            "DriverStatus": null,
-            "SystemStatus": rows,
-            "Plugins": { "Volume": null, "Network": null, "Authorization": null, "Log": null },
-            "MemoryLimit": true,
-            "SwapLimit": true,
-            "KernelMemory": false,
-            "KernelMemoryTCP": false,
-            "CpuCfsPeriod": true,
-            "CpuCfsQuota": true,
-            "CPUShares": true,
-            "CPUSet": true,
-            "PidsLimit": false,
-            "IPv4Forwarding": true,
-            "BridgeNfIptables": true,
-            "BridgeNfIp6tables": true,
-            "Debug": false,
-            "NFd": 0,
-            "OomKillDisable": true,
-            "NGoroutines": 0,
-            "SystemTime": manager.ctx.now().to_string(),
-            "LoggingDriver": "",
-            "CgroupDriver": "",
-            "NEventsListener": manager.events.listeners(),
-            "KernelVersion": settings.kernel,
-            "OperatingSystem": "linux",
-            "OSType": "",
-            "Architecture": architecture(),
-            "IndexServerAddress": "",
-            "RegistryConfig": null,
-            "NCPU": totals.cpus,
-            "MemTotal": totals.memory,
-            "GenericResources": null,
-            "DockerRootDir": "",
-            "HttpProxy": settings.http_proxy,
-            "HttpsProxy": settings.https_proxy,
-            "NoProxy": settings.no_proxy,
-            "Name": settings.host_name,
-            "Labels": null,
-            "ExperimentalBuild": settings.experimental,
-            "ServerVersion": format!("swarm/{VERSION}"),
-            "ClusterStore": "",
-            "ClusterAdvertise": "",
-            "Runtimes": null,
-            "DefaultRuntime": "",
-            "Swarm": {
-                "NodeID": "",
-                "NodeAddr": "",
-                // The classic manager says nothing, and the CLI prints empty rows for it.
-                "LocalNodeState": "inactive",
-                "ControlAvailable": false,
-                "Error": "",
-                "RemoteManagers": null,
-            },
-            "LiveRestoreEnabled": false,
-            "Isolation": "",
-            "InitBinary": "",
-            "ContainerdCommit": commit,
-            "RuncCommit": commit,
-            "InitCommit": commit,
-            "SecurityOptions": null,
-            "Warnings": null,
-        })
+        let mut info: Value = serde_json::from_str(INFO).expect("the file is valid JSON");
+        for (key, value) in [
+            ("Containers", json!(totals.containers)),
+            ("ContainersRunning", json!(totals.running)),
+            ("ContainersPaused", json!(totals.paused)),
+            ("ContainersStopped", json!(totals.containers - totals.running - totals.paused)),
+            ("Images", json!(totals.images)),
+            ("SystemStatus", json!(rows)),
+            ("SystemTime", json!(manager.ctx.now().to_string())),
+            ("NEventsListener", json!(manager.events.listeners())),
+            ("KernelVersion", json!(settings.kernel)),
+            ("Architecture", json!(architecture())),
+            ("NCPU", json!(totals.cpus)),
+            ("MemTotal", json!(totals.memory)),
+            ("HttpProxy", json!(settings.http_proxy)),
+            ("HttpsProxy", json!(settings.https_proxy)),
+            ("NoProxy", json!(settings.no_proxy)),
+            ("Name", json!(settings.host_name)),
+            ("ExperimentalBuild", json!(settings.experimental)),
+            ("ServerVersion", json!(format!("swarm/{VERSION}"))),
+        ] {
+            info[key] = value;
+        }
+        info
     }
 }
+
+/// Every key of the classic manager's `/info` in its order, with the values that never change. Where
+/// that says nothing of swarm mode, this says `inactive`: the CLI prints empty rows for nothing.
+const INFO: &str = include_str!("info.json");
 
 /// The processor's name as Go, and so Docker, spells it.
 fn architecture() -> &'static str {
@@ -184,8 +142,7 @@ pub(super) fn is_named(image: &Value) -> bool {
 }
 
 /// The rows that `docker info` prints, exactly as the classic manager words them.
-fn status_rows(manager: &Manager, cluster: &Cluster) -> Vec<[String; 2]> {
-    let scheduler = &manager.options.scheduler;
+fn status_rows(scheduler: &Scheduler, cluster: &Cluster) -> Vec<[String; 2]> {
     let filters: Vec<&str> = scheduler.filters().iter().map(|filter| filter.as_str()).collect();
     let row = |key: &str, value: String| [key.to_owned(), value];
     let mut rows = vec![

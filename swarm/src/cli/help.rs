@@ -55,10 +55,7 @@ pub(super) fn of_program(program: &str, version: &str, commands: &[Command]) -> 
         let names = format!("{}, {}", command.name, command.alias);
         let _ = writeln!(text, "  {names:<11} {}", command.usage);
     }
-    let _ = writeln!(
-        text,
-        "\nRun '{program} COMMAND --help' for more information on a command."
-    );
+    let _ = writeln!(text, "\nRun '{program} COMMAND --help' for more information on a command.");
     text
 }
 

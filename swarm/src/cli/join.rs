@@ -26,7 +26,11 @@ pub(super) const COMMAND: Command = Command {
         .or_env("SWARM_ADVERTISE"),
         values::HEARTBEAT,
         Flag::text(&["ttl"], "180s", "set the expiration of an ephemeral node"),
-        Flag::text(&["delay"], "0s", "add a random delay in [0s,delay] to avoid synchronized registration"),
+        Flag::text(
+            &["delay"],
+            "0s",
+            "add a random delay in [0s,delay] to avoid synchronized registration",
+        ),
         values::DISCOVERY_OPT,
         HELP,
     ],
@@ -67,7 +71,7 @@ pub(super) async fn run(
             format!("Registering on the discovery service every {heartbeat}..."),
             &[("addr", address), ("discovery", &url)],
         );
-        if let Err(error) = service.register(address, ttl.as_std()).await {
+        if let Err(error) = service.register(address).await {
             ctx.log(Level::Error, error);
         }
         tokio::time::sleep(heartbeat.as_std()).await;
@@ -77,9 +81,6 @@ pub(super) async fn run(
 async fn wait_a_little(ctx: &Ctx, most: GoDuration) {
     let nanos = u64::try_from(most.as_std().as_nanos()).unwrap_or(u64::MAX);
     let delay = GoDuration::from_nanos(ctx.random_below("join-delay", nanos));
-    ctx.log(
-        Level::Info,
-        format!("Add a random delay {delay} to avoid synchronized registration"),
-    );
+    ctx.log(Level::Info, format!("Add a random delay {delay} to avoid synchronized registration"));
     tokio::time::sleep(delay.as_std()).await;
 }

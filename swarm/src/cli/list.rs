@@ -14,11 +14,7 @@ pub(super) const COMMAND: Command = Command {
     alias: "l",
     usage: "List nodes in a cluster",
     arguments: "<discovery>",
-    flags: &[
-        Flag::text(&["timeout"], "10s", "timeout period"),
-        values::DISCOVERY_OPT,
-        HELP,
-    ],
+    flags: &[Flag::text(&["timeout"], "10s", "timeout period"), values::DISCOVERY_OPT, HELP],
 };
 
 /// Prints the first batch of nodes, one `host:port` per line.

@@ -19,8 +19,7 @@ use super::help::Command;
 use super::values::{self, go_error};
 
 /// The filters' names in canonical order, as a list's default.
-const ALL_FILTERS: &str =
-    "health,port,containerslots,dependency,affinity,constraint,whitelist";
+const ALL_FILTERS: &str = "health,port,containerslots,dependency,affinity,constraint,whitelist";
 
 pub(super) const COMMAND: Command = Command {
     name: "manage",
@@ -28,11 +27,7 @@ pub(super) const COMMAND: Command = Command {
     usage: "Manage a docker cluster",
     arguments: "<discovery>",
     flags: &[
-        Flag::text(
-            &["strategy"],
-            "spread",
-            "placement strategy to use [spread, binpack, random]",
-        ),
+        Flag::text(&["strategy"], "spread", "placement strategy to use [spread, binpack, random]"),
         Flag::list(
             &["filter", "f"],
             ALL_FILTERS,
@@ -59,16 +54,8 @@ pub(super) const COMMAND: Command = Command {
         Flag::text(&["tlscert"], "", "path to TLS certificate file"),
         Flag::text(&["tlskey"], "", "path to TLS key file"),
         Flag::switch(&["tlsverify"], "use TLS and verify the remote"),
-        Flag::text(
-            &["engine-refresh-min-interval"],
-            "30s",
-            "set engine refresh minimum interval",
-        ),
-        Flag::text(
-            &["engine-refresh-max-interval"],
-            "60s",
-            "set engine refresh maximum interval",
-        ),
+        Flag::text(&["engine-refresh-min-interval"], "30s", "set engine refresh minimum interval"),
+        Flag::text(&["engine-refresh-max-interval"], "60s", "set engine refresh maximum interval"),
         Flag::number(&["engine-failure-retry"], "3", "set engine failure retry count"),
         Flag::number(
             &["engine-refresh-retry"],
@@ -127,7 +114,6 @@ pub(super) async fn run(
         refresh_min,
         refresh_max,
         create_retry: create_retry(parsed)?,
-        heartbeat,
         ..manager::Options::default()
     };
     let manager = Manager::new(ctx.clone(), options);
@@ -152,7 +138,8 @@ fn check_tls(ctx: &Ctx, parsed: &Parsed) -> Result<(), String> {
     let (ca, cert, key) = (parsed.text("tlscacert"), parsed.text("tlscert"), parsed.text("tlskey"));
     let verify = parsed.switch("tlsverify");
     if !verify && !parsed.switch("tls") {
-        return if parsed.is_set("tlscert") || parsed.is_set("tlskey") || parsed.is_set("tlscacert") {
+        return if parsed.is_set("tlscert") || parsed.is_set("tlskey") || parsed.is_set("tlscacert")
+        {
             Err("--tlscert, --tlskey and --tlscacert require the use of either --tls or \
                  --tlsverify"
                 .into())
@@ -314,16 +301,15 @@ async fn listen(ctx: &Ctx, hosts: &[String], api: &Arc<Api>) -> Result<(), Strin
     }
     for (protocol, listener) in listeners {
         let address = listener.local_addr().to_string();
-        ctx.log_with(
-            Level::Info,
-            "Listening for HTTP",
-            &[("proto", protocol), ("addr", &address)],
-        );
+        ctx.log_with(Level::Info, "Listening for HTTP", &[("proto", protocol), ("addr", &address)]);
         let api = Arc::clone(api);
-        ctx.spawn("http-listener", http::serve(ctx.clone(), listener, move |request| {
-            let api = Arc::clone(&api);
-            async move { api.handle(request).await }
-        }));
+        ctx.spawn(
+            "http-listener",
+            http::serve(ctx.clone(), listener, move |request| {
+                let api = Arc::clone(&api);
+                async move { api.handle(request).await }
+            }),
+        );
     }
     Ok(())
 }

@@ -35,9 +35,7 @@ pub(super) fn discovery(
     };
     if url.is_empty() {
         let program = &env.program;
-        return Err(format!(
-            "discovery required to {purpose}. See '{program} {command} --help'."
-        ));
+        return Err(format!("discovery required to {purpose}. See '{program} {command} --help'."));
     }
     Ok(url)
 }
@@ -72,7 +70,11 @@ pub(super) fn discovery_options(parsed: &Parsed) -> Result<BTreeMap<String, Stri
 pub(super) fn check_advertise(address: &str) -> Result<(), String> {
     let valid = split_host_port(address)
         .is_ok_and(|(_, port)| port.parse::<u16>().is_ok_and(|port| port > 0));
-    if valid { Ok(()) } else { Err("--advertise should be of the form ip:port or hostname:port".into()) }
+    if valid {
+        Ok(())
+    } else {
+        Err("--advertise should be of the form ip:port or hostname:port".into())
+    }
 }
 
 /// An operating system's error as Go words it.

@@ -116,7 +116,7 @@ fn hidden(args: &[OsString]) -> Option<i32> {
     match args.get(1)?.to_str()? {
         "swarm" => Some(swarm::cli::process("swarm", rest(2))),
         "node" => Some(crate::node::main(&rest(2))),
-        "guard" => Some(crate::world::docker::guard::main(&rest(2))),
+        "guard" => Some(docker::guard::main(&rest(2))),
         _ => None,
     }
 }

@@ -112,7 +112,7 @@ fn constraints_hold(truth: &Truth, cluster: &Cluster) -> Result<(), String> {
                 key => labels.get(key),
             };
             let Some(value) = value.filter(|_| !expression.soft) else { continue };
-            if !expression.matches(&[value]) {
+            if !expression.matches([value.as_str()]) {
                 let (name, host) = (&found.row.name, &found.host);
                 return Err(format!("{name} must not be on {host}: {}", expression.text));
             }

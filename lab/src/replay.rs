@@ -82,8 +82,8 @@ fn on_docker(
         .build()
         .map_err(|e| Ended::World(WorldError::new(format!("cannot start a runtime: {e}"), "")))?;
     runtime.block_on(async {
-        let mut settings = docker::Options::new(Arc::clone(sink), Arc::new(progress))
-            .map_err(Ended::World)?;
+        let mut settings =
+            docker::Options::new(Arc::clone(sink), Arc::new(progress)).map_err(Ended::World)?;
         settings.manager.clone_from(&options.manager);
         settings.keep = options.keep;
         let mut world =

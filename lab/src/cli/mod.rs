@@ -139,7 +139,8 @@ fn images() -> Exit {
 fn gc(all: bool) -> Exit {
     docker_verb(async move {
         let removed = docker::gc::collect(all).await?;
-        let line = |run: &docker::gc::Collected| format!("removed run {}: {} things", run.run, run.things);
+        let line =
+            |run: &docker::gc::Collected| format!("removed run {}: {} things", run.run, run.things);
         let lines: Vec<_> = removed.iter().map(line).collect();
         Ok(if lines.is_empty() { "nothing to remove".to_owned() } else { lines.join("\n") })
     })

@@ -146,8 +146,7 @@ fn one(args: &Args, scenario: &Arc<Scenario>) -> Exit {
         move |what: &str| terminal.under_way(what)
     };
     let began = replay::stopwatch();
-    let ended =
-        replay::replay(scenario, &options(args, args.seed), Arc::new(Tee(sinks)), progress);
+    let ended = replay::replay(scenario, &options(args, args.seed), Arc::new(Tee(sinks)), progress);
     terminal.idle();
     match ended {
         Ok(outcome) => {
@@ -174,10 +173,19 @@ fn finish(
             notes.push(format!("last events\n{}", last.join("\n")));
         }
         notes.push(format!("replay: {}", replay_command(args, scenario, failure.step)));
-        let text =
-            scenario.diagnostic(failure.span, &failure.title, &failure.label, &notes, super::color());
+        let text = scenario.diagnostic(
+            failure.span,
+            &failure.title,
+            &failure.label,
+            &notes,
+            super::color(),
+        );
         terminal.line(&format!("\n{}", text.trim_end()));
-        terminal.line(&format!("\n  failed: {} of {} steps run", failure.step, scenario.steps.len()));
+        terminal.line(&format!(
+            "\n  failed: {} of {} steps run",
+            failure.step,
+            scenario.steps.len()
+        ));
         return;
     }
     terminal.line(&format!(

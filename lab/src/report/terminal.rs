@@ -101,6 +101,7 @@ impl Terminal {
         let ok = event.fields.get("ok").and_then(Value::as_bool).unwrap_or_default();
         let mark = if ok { self.paint("32", "✓") } else { self.paint("31", "✗") };
         let words = match (text("result"), text("detail")) {
+            ("", detail) if !detail.is_empty() => format!("{:<9}{detail}", pad(text("subject"))),
             ("", "") => text("subject").to_owned(),
             (result, "") => format!("{:<9}{result}", pad(text("subject"))),
             (result, detail) => {
@@ -111,12 +112,20 @@ impl Terminal {
             event.fields.get("took_us").and_then(Value::as_u64).unwrap_or_default(),
         );
         let took = human(took);
-        let used = 4 + 8 + words.chars().count();
-        let gap = WIDTH.saturating_sub(used + took.len()).max(2);
+        let words = shortened(&words, WIDTH - 4 - 8 - 2 - took.len());
+        let gap = WIDTH - 4 - 8 - words.chars().count() - took.len();
         let took = self.paint("2", &took);
         let verb = text("verb");
         self.line(&format!("  {mark} {verb:<8}{words}{:gap$}{took}", ""));
     }
+}
+
+/// Text of at most `most` characters; the log has it whole.
+fn shortened(text: &str, most: usize) -> String {
+    if text.chars().count() <= most {
+        return text.to_owned();
+    }
+    text.chars().take(most - 1).chain("…".chars()).collect()
 }
 
 /// Text with at least one blank after it when padded to a column.
@@ -175,22 +184,41 @@ mod tests {
         let emit = |kind: &str, fields: Value| {
             report.emit(Event::new(Duration::ZERO, "lab", "runner", kind, fields));
         };
-        emit("run.start", json!({
-            "scenario": "demo", "world": "simulator", "seed": 7, "tls": "off", "version": "0.1.0",
-            "hosts": 2, "network": "10.0.0.0/24", "engines": 1, "store": "consul",
-            "strategy": "spread",
-        }));
-        emit("step.item", json!({
-            "verb": "wait", "subject": "1 node healthy", "ok": true, "took_us": 1_210_000,
-        }));
-        emit("step.item", json!({
-            "verb": "run", "subject": "proxy1", "result": "dockerhost03",
-            "detail": "10.100.199.203:80->80/tcp", "ok": true, "took_us": 300_000,
-        }));
-        emit("step.item", json!({
-            "verb": "run", "subject": "proxy9", "result": "", "detail": "", "ok": false,
-            "took_us": 12_400_000,
-        }));
+        emit(
+            "run.start",
+            json!({
+                "scenario": "demo", "world": "simulator", "seed": 7, "tls": "off", "version": "0.1.0",
+                "hosts": 2, "network": "10.0.0.0/24", "engines": 1, "store": "consul",
+                "strategy": "spread",
+            }),
+        );
+        emit(
+            "step.item",
+            json!({
+                "verb": "wait", "subject": "1 node healthy", "ok": true, "took_us": 1_210_000,
+            }),
+        );
+        emit(
+            "step.item",
+            json!({
+                "verb": "run", "subject": "proxy1", "result": "dockerhost03",
+                "detail": "10.100.199.203:80->80/tcp", "ok": true, "took_us": 300_000,
+            }),
+        );
+        emit(
+            "step.item",
+            json!({
+                "verb": "run", "subject": "proxy9", "result": "", "ok": true, "took_us": 20_000,
+                "detail": "refused: no node with port 80 (Bridge mode), available container slots",
+            }),
+        );
+        emit(
+            "step.item",
+            json!({
+                "verb": "run", "subject": "proxy9", "result": "", "detail": "", "ok": false,
+                "took_us": 12_400_000,
+            }),
+        );
         insta::assert_snapshot!(String::from_utf8(out.0.lock().unwrap().clone()).unwrap());
     }
 }

@@ -103,9 +103,8 @@ impl Api {
         let exchange = async {
             let reply = self.client.request(request).await.map_err(|e| root_cause(&e))?;
             let status = reply.status();
-            let body = http::collect(reply.into_body(), REPLY_LIMIT)
-                .await
-                .map_err(|e| e.to_string())?;
+            let body =
+                http::collect(reply.into_body(), REPLY_LIMIT).await.map_err(|e| e.to_string())?;
             Ok(Reply { status, body })
         };
         match tokio::time::timeout(REPLY_TIMEOUT, exchange).await {

@@ -91,7 +91,9 @@ fn within_resources(truth: &Truth, cluster: &Cluster) -> Result<(), String> {
         let used: u64 = here.filter(|found| found.is_swarms()).map(memory).sum();
         if used > engine.memory {
             let (name, has) = (&host.name, engine.memory);
-            return Err(format!("containers on {name} reserve {used} bytes of memory; it has {has}"));
+            return Err(format!(
+                "containers on {name} reserve {used} bytes of memory; it has {has}"
+            ));
         }
     }
     Ok(())

@@ -108,8 +108,9 @@ pub async fn run(
     sink.emit(Event::new(Duration::ZERO, "lab", "runner", "cluster.up", Value::Null));
     world.up().await?;
     let client = world.client();
-    let endpoints = Endpoints::new(&client, &scenario.cluster)
-        .ok_or_else(|| WorldError::new("the cluster has no manager", "give a host `manager: {}`"))?;
+    let endpoints = Endpoints::new(&client, &scenario.cluster).ok_or_else(|| {
+        WorldError::new("the cluster has no manager", "give a host `manager: {}`")
+    })?;
     let mut runner = Runner {
         world,
         scenario,

@@ -223,8 +223,11 @@ impl Runner<'_> {
 /// The last line of a refusal that says something: the classic texts list one condition a line.
 fn first_words(message: &str) -> String {
     let lines: Vec<_> = message.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-    let conditions: Vec<_> =
-        lines.iter().filter(|line| line.starts_with('[')).map(|l| l.trim_matches(&['[', ']'])).collect();
+    let conditions: Vec<_> = lines
+        .iter()
+        .filter(|line| line.starts_with('['))
+        .map(|l| l.trim_matches(&['[', ']']))
+        .collect();
     if conditions.is_empty() {
         return lines.first().unwrap_or(&"").to_string();
     }

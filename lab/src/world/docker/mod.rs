@@ -277,12 +277,8 @@ pub async fn prepare(progress: Progress) -> Result<(), WorldError> {
     let options = Options::new(Arc::new(Memory::default()), progress)?;
     let docker = connect().await?;
     let workloads = ["busybox".to_owned(), "nginx".to_owned()];
-    let wanted = Wanted {
-        workloads: &workloads,
-        store: true,
-        lab: &options.lab,
-        source: options.source,
-    };
+    let wanted =
+        Wanted { workloads: &workloads, store: true, lab: &options.lab, source: options.source };
     images::ensure(&docker, &wanted, &options.progress).await.map(drop)
 }
 

@@ -64,7 +64,12 @@ impl Failure {
     /// The last `count` things that happened in the cluster before the failure, oldest first.
     #[must_use]
     pub fn last_events(&self, events: &[Event], count: usize) -> Vec<String> {
-        let told = |event: &&Event| event.component != "runner" && event.component != "network";
+        // What stores and engines log all the time says little; their warnings may say a lot.
+        let told = |event: &&Event| match event.component.as_str() {
+            "runner" | "network" => false,
+            "manager" | "agent" => true,
+            _ => !matches!(event.kind.as_str(), "log.info" | "log.debug"),
+        };
         let mut last: Vec<_> =
             events.iter().rev().filter(told).take(count).map(ToString::to_string).collect();
         last.reverse();

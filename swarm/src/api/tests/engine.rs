@@ -47,10 +47,13 @@ impl Engine {
             events: Mutex::default(),
         });
         let shared = Arc::clone(&engine);
-        ctx.spawn("engine", http::serve(ctx.clone(), listener, move |request| {
-            let engine = Arc::clone(&shared);
-            async move { engine.answer(request).await }
-        }));
+        ctx.spawn(
+            "engine",
+            http::serve(ctx.clone(), listener, move |request| {
+                let engine = Arc::clone(&shared);
+                async move { engine.answer(request).await }
+            }),
+        );
         engine
     }
 
@@ -148,9 +151,9 @@ impl Engine {
 
     fn list(&self, target: &str) -> Value {
         let containers = self.containers.lock().unwrap();
-        let wanted = containers.iter().filter(|(id, _)| {
-            !target.contains("filters=") || target.contains(id.as_str())
-        });
+        let wanted = containers
+            .iter()
+            .filter(|(id, _)| !target.contains("filters=") || target.contains(id.as_str()));
         wanted.map(|(id, container)| summary(id, container)).collect()
     }
 

@@ -9,9 +9,9 @@ use bytes::Bytes;
 use http_body_util::BodyExt as _;
 use serde_json::json;
 
-use crate::ctx::{Addr, Clock, real};
 use crate::cli::VERSION;
 use crate::cluster::Cluster;
+use crate::ctx::{Addr, Clock, real};
 use crate::manager::Options;
 
 use super::*;
@@ -73,10 +73,13 @@ impl World {
         let kernel = "6.1.0".to_owned();
         let settings = Settings { host_name: "manager".into(), kernel, ..settings };
         let api = Arc::new(Api::new(Arc::clone(&manager), settings));
-        ctx.spawn("api", http::serve(ctx.clone(), listener, move |request| {
-            let api = Arc::clone(&api);
-            async move { api.handle(request).await }
-        }));
+        ctx.spawn(
+            "api",
+            http::serve(ctx.clone(), listener, move |request| {
+                let api = Arc::clone(&api);
+                async move { api.handle(request).await }
+            }),
+        );
         let world = Self { engine, manager, client: http::client(client) };
         let known = |cluster: &mut Cluster| {
             cluster.registered().any(|node| node.is_healthy() && node.images.len() == 2)
@@ -366,7 +369,10 @@ async fn a_container_lives_and_dies() {
     assert!(list.to_string().contains(r#""Names":["/node-1/newer"]"#), "{list}");
     let answer = world.send("DELETE", "/containers/newer?v=1&force=1", "").await;
     assert_eq!((answer.status, answer.body.as_ref()), (204, &b""[..]));
-    assert_eq!(world.engine.asked("DELETE"), [format!("DELETE /v1.41/containers/{NEW}?force=1&v=1")]);
+    assert_eq!(
+        world.engine.asked("DELETE"),
+        [format!("DELETE /v1.41/containers/{NEW}?force=1&v=1")]
+    );
     assert_eq!(world.get("/containers/newer/json").await.status, 404);
 }
 

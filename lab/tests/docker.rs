@@ -8,27 +8,24 @@ use std::io::{BufRead as _, BufReader};
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use lab::event::Memory;
 use lab::scenario::cluster::{Cluster, Engine, Host, StoreKind, Subnet};
 use lab::world::docker::{DockerWorld, Options, gc};
 use lab::world::{World as _, WorldError};
+use tokio::sync::Mutex;
 
 /// Set in a process that holds a world: until it is killed, or to `keep` it behind.
 const HOLD: &str = "LAB_TEST_HOLD";
 
-fn take_turns() -> MutexGuard<'static, ()> {
-    static TURN: Mutex<()> = Mutex::new(());
-    // A test that failed has said so already.
-    TURN.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
-}
+static TURN: Mutex<()> = Mutex::const_new(());
 
 fn host(name: &str, last: u8) -> Host {
     Host {
         name: name.into(),
-        address: Ipv4Addr::new(10, 100, 199, last),
+        address: Ipv4Addr::new(10, 100, 198, last),
         engine: None,
         store: None,
         manager: None,
@@ -42,7 +39,7 @@ fn cluster() -> Cluster {
     let engine = Engine { cpus: 1, memory: 1 << 30, labels };
     Cluster {
         name: "test".into(),
-        network: Subnet { base: Ipv4Addr::new(10, 100, 199, 0), prefix: 24 },
+        network: Subnet { base: Ipv4Addr::new(10, 100, 198, 0), prefix: 24 },
         tls: false,
         hosts: vec![
             Host { store: Some(StoreKind::Consul), ..host("dockerswarm01", 200) },
@@ -107,13 +104,13 @@ async fn down(world: &mut DockerWorld) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_world_comes_up_as_described_and_goes_without_a_trace() {
-    let _turn = take_turns();
+    let _turn = TURN.lock().await;
     let before = volumes();
     let sink = Arc::new(Memory::default());
     let mut world = DockerWorld::new(cluster(), options(sink.clone())).unwrap();
     up(&mut world).await.unwrap();
 
-    let node = "tcp://10.100.199.201:2375";
+    let node = "tcp://10.100.198.201:2375";
     let form = "{{.Name}} {{.NCPU}} {{.MemTotal}} {{.Labels}} {{.Driver}}";
     let info = stdout(&["-H", node, "info", "--format", form]);
     assert_eq!(info, "dockerhost01 1 1073741824 [zone=external] overlay2");
@@ -122,7 +119,7 @@ async fn a_world_comes_up_as_described_and_goes_without_a_trace() {
     images.sort_unstable();
     assert_eq!(images, ["busybox:latest", "nginx:latest"]);
     stdout(&["-H", node, "run", "-d", "-p", "80:80", "--name", "web", "nginx"]);
-    let page = "wget -qO- http://10.100.199.201:80/";
+    let page = "wget -qO- http://10.100.198.201:80/";
     let page = stdout(&["-H", node, "run", "--rm", "busybox", "sh", "-c", page]);
     assert!(page.contains("Welcome to nginx"), "{page}");
     assert!(stdout(&["-H", node, "top", "web"]).contains("nginx: master"));
@@ -144,12 +141,12 @@ async fn a_world_comes_up_as_described_and_goes_without_a_trace() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_engine_is_started_again_by_the_nodes_own_program() {
-    let _turn = take_turns();
+    let _turn = TURN.lock().await;
     let mut world = world();
     up(&mut world).await.unwrap();
     let node = format!("lab-{}-dockerhost01", world.run());
     let order = |verb: &str| docker(&["exec", &node, "/lab/lab", "node", "ctl", verb, "engine"]);
-    let engine = "tcp://10.100.199.201:2375";
+    let engine = "tcp://10.100.198.201:2375";
     stdout(&["-H", engine, "run", "-d", "--restart=always", "--name", "web", "nginx"]);
 
     assert!(order("kill").status.success());
@@ -177,7 +174,7 @@ async fn a_killed_engine_is_started_again_by_the_nodes_own_program() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_world_that_is_dropped_is_removed() {
-    let _turn = take_turns();
+    let _turn = TURN.lock().await;
     let mut world = world();
     up(&mut world).await.unwrap();
     let run = world.run().to_owned();
@@ -188,7 +185,7 @@ async fn a_world_that_is_dropped_is_removed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_world_that_is_interrupted_while_it_comes_up_is_removed() {
-    let _turn = take_turns();
+    let _turn = TURN.lock().await;
     let before = volumes();
     // Wherever the interruption falls, between nothing and nearly everything.
     for millis in [300, 900, 1500, 2500] {
@@ -201,12 +198,12 @@ async fn a_world_that_is_interrupted_while_it_comes_up_is_removed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_worlds_on_one_subnet_are_refused_with_the_holders_name() {
-    let _turn = take_turns();
+    let _turn = TURN.lock().await;
     let mut first = world();
     up(&mut first).await.unwrap();
     let mut second = world();
     let error = second.up().await.unwrap_err();
-    assert_eq!(error.what, format!("10.100.199.0/24 is in use by run {}", first.run()));
+    assert_eq!(error.what, format!("10.100.198.0/24 is in use by run {}", first.run()));
     assert!(error.help.contains(&format!("process {}", std::process::id())), "{}", error.help);
     down(&mut second).await;
     down(&mut first).await;
@@ -214,23 +211,23 @@ async fn two_worlds_on_one_subnet_are_refused_with_the_holders_name() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_world_that_is_kept_stays_until_it_is_collected() {
-    let _turn = take_turns();
+    let _turn = TURN.lock().await;
     let (mut holder, _output, run) = hold("keep");
     assert!(holder.wait().unwrap().success());
     let mut next = world();
     let error = next.up().await.unwrap_err();
-    assert_eq!(error.what, format!("10.100.199.0/24 is in use by run {run}"));
+    assert_eq!(error.what, format!("10.100.198.0/24 is in use by run {run}"));
     assert_eq!(error.help, "it was asked to stay: `lab gc` removes it");
     down(&mut next).await;
     let collected = gc::collect(false).await.unwrap();
     let ours = collected.iter().find(|collected| collected.run == run);
-    assert_eq!(ours.map(|collected| collected.things), Some(4), "three containers, a network");
+    assert_eq!(ours.map(|collected| collected.things), Some(5), "3 containers, network, volume");
     assert_eq!(traces(&run), "");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_manager_that_ends_at_once_is_reported_with_its_last_words() {
-    let _turn = take_turns();
+    let _turn = TURN.lock().await;
     let mut cluster = cluster();
     cluster.hosts[0].manager = Some(lab::scenario::cluster::Manager {
         strategy: "spread".into(),
@@ -267,7 +264,7 @@ fn hold(how: &str) -> (Child, impl Sized, String) {
 
 #[test]
 fn nothing_is_left_of_a_process_that_was_killed() {
-    let _turn = take_turns();
+    let _turn = TURN.blocking_lock();
     let before = volumes();
     let (mut holder, _output, run) = hold("until killed");
     assert_ne!(traces(&run), "");

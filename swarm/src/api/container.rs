@@ -78,8 +78,8 @@ impl Api {
         Ok(json(StatusCode::CREATED, &reply))
     }
 
-    /// The engine's inspect with the node added and host ports told by the node's address. Everything
-    /// else is passed on as the engine wrote it, so that fields of later versions survive.
+    /// The engine's inspect with the node added and host ports told by the node's address. All the
+    /// rest is passed on as the engine wrote it, so that fields of later versions survive.
     pub(super) async fn inspect(&self, name: &str, query: Option<&str>) -> Reply {
         let missing = || ApiError::not_found(format!("No such container {name}"));
         let located = self.locate(name).ok_or_else(missing)?;
@@ -158,18 +158,37 @@ fn add_node(inspect: &mut Map<String, Value>, node: &Node) {
     inspect.shift_insert(place, "Node".to_owned(), described);
 }
 
-/// Replaces host addresses that mean "every address of the node" by the node's own.
+/// Tells on which address of which node a published port is reached.
 fn tell_host_ip(inspect: &mut Map<String, Value>, ip: &str) {
     let ports = inspect
         .get_mut("NetworkSettings")
         .and_then(|settings| settings.get_mut("Ports"))
         .and_then(Value::as_object_mut);
-    let bindings = ports.into_iter().flatten().filter_map(|(_, bindings)| bindings.as_array_mut());
-    for binding in bindings.flatten() {
-        let Some(host_ip) = binding.get_mut("HostIp") else { continue };
-        let parsed: Option<IpAddr> = host_ip.as_str().and_then(|text| text.parse().ok());
-        if parsed.is_none_or(|parsed| parsed.is_unspecified()) {
-            *host_ip = ip.into();
+    for bindings in ports.into_iter().flatten().filter_map(|(_, list)| list.as_array_mut()) {
+        for binding in bindings.iter_mut() {
+            // In inspect, unlike in lists, nothing means every address.
+            if binding.get("HostIp").is_some_and(|ip| ip.as_str() == Some("")) {
+                binding["HostIp"] = "0.0.0.0".into();
+            }
+        }
+        tell_node_ip(bindings, "HostIp", ip);
+    }
+}
+
+/// Replaces addresses under `key` that mean "every address of the node" by the node's own. An
+/// engine lists such a port once for IPv4 and once for IPv6, which would now say the same: one of
+/// them goes.
+pub(super) fn tell_node_ip(ports: &mut Vec<Value>, key: &str, ip: &str) {
+    for port in ports.iter_mut() {
+        let told = port.get(key).and_then(Value::as_str);
+        if told.and_then(|text| text.parse().ok()).is_some_and(|ip: IpAddr| ip.is_unspecified()) {
+            port[key] = ip.into();
+        }
+    }
+    let all = std::mem::take(ports);
+    for port in all {
+        if !ports.contains(&port) {
+            ports.push(port);
         }
     }
 }
@@ -185,7 +204,11 @@ mod tests {
             "LogPath": "/l",
             "FieldOfTomorrow": { "a": [1, 2.5] },
             "NetworkSettings": { "Ports": {
-                "80/tcp": [{ "HostIp": "0.0.0.0", "HostPort": "1" }, { "HostIp": "::" }],
+                "80/tcp": [
+                    { "HostIp": "0.0.0.0", "HostPort": "1" },
+                    { "HostIp": "::", "HostPort": "1" },
+                    { "HostIp": "::", "HostPort": "2" },
+                ],
                 "81/tcp": null,
                 "82/tcp": [{ "HostIp": "10.0.0.9" }, { "HostIp": "" }],
             } },
@@ -199,7 +222,10 @@ mod tests {
         assert_eq!(
             fields["NetworkSettings"]["Ports"],
             json!({
-                "80/tcp": [{ "HostIp": "10.0.0.1", "HostPort": "1" }, { "HostIp": "10.0.0.1" }],
+                "80/tcp": [
+                    { "HostIp": "10.0.0.1", "HostPort": "1" },
+                    { "HostIp": "10.0.0.1", "HostPort": "2" },
+                ],
                 "81/tcp": null,
                 "82/tcp": [{ "HostIp": "10.0.0.9" }, { "HostIp": "10.0.0.1" }],
             })

@@ -34,8 +34,8 @@ const NANOS_PER_SECOND: i128 = 1_000_000_000;
 impl Api {
     /// Streams events, each followed by a newline, until the client goes, falls too far behind, or
     /// `until` has come. The manager keeps no history, so `since` only matters in the future.
-    /// (The classic manager ignores `filters` and `since`, takes only whole seconds for `until`, and
-    /// writes no newlines.)
+    /// (The classic manager ignores `filters` and `since`, takes only whole seconds for `until`,
+    /// and writes no newlines.)
     pub(super) fn events(&self, query: &Query) -> Reply {
         let filters = query.filters(FILTERS, hyper::StatusCode::BAD_REQUEST)?;
         let since = moment(query.text("since"))?;

@@ -175,10 +175,10 @@ impl Api {
     /// The version of the API that clients are told to speak: the highest that every healthy engine
     /// can honour.
     ///
-    /// Requests about one container reach its engine in the engine's own version, so an engine must
-    /// never be older than what a client was promised: a client told 1.51 would use fields that a
-    /// 1.41 engine drops in silence. Docker CLIs from 20.10 (1.41) to 28.x (1.51) adapt to what they
-    /// are told. Requests up to [`ApiVersion::MAX`] are accepted all the same: a client that has
+    /// Requests about one container reach its engine in the engine's own version, so no engine
+    /// may be older than what a client was promised: told 1.51, it would use fields that a 1.41
+    /// engine drops in silence. Docker CLIs from 20.10 (1.41) to 28.x (1.51) adapt to what they are
+    /// told. Requests up to [`ApiVersion::MAX`] are accepted all the same: a client that has
     /// negotiated must not be locked out when an older engine joins later.
     fn advertised_version(&self) -> ApiVersion {
         let healthy: Vec<String> = self.manager.with(|cluster| {

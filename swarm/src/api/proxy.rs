@@ -17,9 +17,9 @@ use super::error::ApiError;
 use super::{Api, Reply};
 
 impl Api {
-    /// Sends the request to `/containers/<id>/<verb>` on the container's engine and streams the reply
-    /// back as it comes. With `refresh`, the reply ends only after the manager has looked at the
-    /// container again, so that a list right after a `stop` tells the truth.
+    /// Sends the request to `/containers/<id>/<verb>` on the container's engine and streams the
+    /// reply back as it comes. With `refresh`, the reply ends only after the manager has looked at
+    /// the container again, so that a list right after a `stop` tells the truth.
     ///
     /// When the client goes away, hyper drops the reply, and with it the engine's connection.
     pub(super) async fn forward(

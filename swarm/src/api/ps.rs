@@ -1,7 +1,6 @@
 //! `GET /containers/json`: what `docker ps` shows, answered from what the manager knows.
 
 use std::cmp::Reverse;
-use std::net::IpAddr;
 
 use hyper::StatusCode;
 use jiff::Timestamp;
@@ -9,6 +8,7 @@ use serde_json::{Map, Value};
 
 use crate::cluster::{Cluster, Container, Facts, Node, json, status_text};
 
+use super::container::tell_node_ip;
 use super::error::ApiError;
 use super::query::{Filters, Query};
 use super::{Api, Reply};
@@ -181,13 +181,8 @@ fn describe((node, container): Row<'_>, now: Timestamp) -> Value {
     row.entry("State").and_modify(|told| *told = state.into());
     let labels = facts.labels.iter().map(|(key, value)| (key.clone(), value.clone().into()));
     row.insert("Labels".into(), labels.collect::<Map<_, _>>().into());
-    let ports = row.get_mut("Ports").and_then(Value::as_array_mut);
-    for port in ports.into_iter().flatten() {
-        let Some(ip) = port.get_mut("IP") else { continue };
-        let parsed: Option<IpAddr> = ip.as_str().and_then(|text| text.parse().ok());
-        if parsed.is_some_and(|parsed| parsed.is_unspecified()) {
-            *ip = node.ip.as_str().into();
-        }
+    if let Some(ports) = row.get_mut("Ports").and_then(Value::as_array_mut) {
+        tell_node_ip(ports, "IP", &node.ip);
     }
     Value::Object(row)
 }

@@ -86,8 +86,9 @@ impl Api {
     }
 }
 
-/// Every key of the classic manager's `/info` in its order, with the values that never change. Where
-/// that says nothing of swarm mode, this says `inactive`: the CLI prints empty rows for nothing.
+/// Every key of the classic manager's `/info` in its order, with the values that never change.
+/// Where that says nothing of swarm mode, this says `inactive`: the CLI prints empty rows for
+/// nothing.
 const INFO: &str = include_str!("info.json");
 
 /// The processor's name as Go, and so Docker, spells it.

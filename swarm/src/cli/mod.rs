@@ -28,12 +28,15 @@ pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// Takes pieces of output as they are, line ends included.
 pub type Sink = Arc<dyn Fn(&str) + Send + Sync>;
 
+/// Tells the value of an environment variable, if it is set.
+pub type Vars = Box<dyn Fn(&str) -> Option<String> + Send + Sync>;
+
 /// What a command line runs in.
 pub struct Environment {
     /// The program's name as shown in texts: the base name of `argv[0]`.
     pub program: String,
     /// Environment variables by name.
-    pub vars: Box<dyn Fn(&str) -> Option<String> + Send + Sync>,
+    pub vars: Vars,
     /// Standard output.
     pub out: Sink,
     /// Standard error.

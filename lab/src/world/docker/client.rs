@@ -9,7 +9,8 @@ use swarm::ctx::{self, Addr, BoxFuture, BoxStream, Ctx, Level, Listener, Log, Ne
 
 use crate::scenario::cluster::Cluster;
 
-/// This machine's context, in which the names of the cluster's hosts are known and nothing is logged.
+/// This machine's context, in which the names of the cluster's hosts are known and nothing is
+/// logged.
 pub(super) fn ctx(cluster: &Cluster) -> Ctx {
     let real = ctx::real::ctx(Level::Error);
     let hosts = cluster.hosts.iter();

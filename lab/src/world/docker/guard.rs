@@ -1,8 +1,8 @@
 //! The guard of a run: a process in a session of its own that outlives it.
 //!
-//! It holds the reading end of a pipe whose writing end only the run has. When the run dies, however it
-//! dies, the pipe closes, and the guard removes everything that carries the run's label. A run
-//! that ends in good order dismisses its guard.
+//! It holds the reading end of a pipe whose writing end only the run has. When the run dies,
+//! however it dies, the pipe closes, and the guard removes everything that carries the run's
+//! label. A run that ends in good order dismisses its guard.
 
 use std::io::{BufRead as _, Write as _};
 use std::os::unix::process::CommandExt as _;

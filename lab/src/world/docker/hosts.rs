@@ -100,7 +100,7 @@ impl Plan<'_> {
         let (privilege, cpuset) = (self.privilege, self.cpuset(index, host));
         let memory = host.engine.as_ref().map(|engine| engine.memory.max(LEAST_MEMORY));
         let memory = memory.and_then(|bytes| i64::try_from(bytes).ok());
-        let labels = self.owner.labels();
+        let volume = host.engine.as_ref().map(|_| vec![engine_volume(&self.owner.labels())]);
         request.with_host_config_modifier(move |config| {
             privilege.apply(config);
             common(config);
@@ -109,7 +109,7 @@ impl Plan<'_> {
             config.cpuset_cpus.clone_from(&cpuset);
             config.memory = memory;
             config.memory_swap = memory;
-            config.mounts = Some(vec![engine_volume(&labels)]);
+            config.mounts.clone_from(&volume);
         })
     }
 

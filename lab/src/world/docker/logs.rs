@@ -113,8 +113,8 @@ impl Board {
     }
 }
 
-/// Follows the output of a node until it ends. `component` is what speaks when the container is no node but
-/// a single program.
+/// Follows the output of a node until it ends. `component` is what speaks when the container is no
+/// node but a single program.
 pub(super) async fn follow(
     docker: Docker,
     container: String,
@@ -141,8 +141,8 @@ pub(super) async fn follow(
     board.changed.notify_waiters();
 }
 
-/// Level and fields of a log line: `time="…" level=info msg="…"` of engines and managers, or Consul's
-/// `2026-01-02T03:04:05.678Z [INFO]  part: message`. A line of any other form is a message.
+/// Level and fields of a log line: `time="…" level=info msg="…"` of engines and managers, or
+/// Consul's `2026-01-02T03:04:05.678Z [INFO]  part: message`. Any other line is a message.
 fn parse(line: &str) -> (String, Map<String, Value>) {
     if let Some(mut fields) = pairs(line)
         && let Some(Value::String(level)) = fields.shift_remove("level")

@@ -80,8 +80,8 @@ impl Options {
 
 /// A cluster of containers on the local Docker engine.
 ///
-/// Take it down with [`World::down`]. When it is dropped before, or its process is killed, its guard
-/// removes it.
+/// Take it down with [`World::down`]. When it is dropped before, or its process is killed, its
+/// guard removes it.
 pub struct DockerWorld {
     cluster: Cluster,
     options: Options,
@@ -177,9 +177,7 @@ impl DockerWorld {
         if let Some(error) = failure {
             return Err(error);
         }
-        ready::wait(&plan, &board).await?;
-        self.complete = true;
-        Ok(())
+        ready::wait(&plan, &board).await
     }
 
     async fn take_down(&mut self) -> Result<(), WorldError> {
@@ -213,7 +211,11 @@ impl World for DockerWorld {
     }
 
     fn up(&mut self) -> BoxFuture<'_, Result<(), WorldError>> {
-        Box::pin(self.bring_up())
+        Box::pin(async {
+            let done = self.bring_up().await;
+            self.complete = true;
+            done
+        })
     }
 
     fn client(&self) -> Ctx {

@@ -129,7 +129,8 @@ fn overlap(a: Subnet, b: Subnet) -> bool {
 }
 
 /// The interface through which a part of `subnet` is reached already, other than by default.
-/// `routes` is in the format of `/proc/net/route`: addresses in hexadecimal, in the machine's byte order.
+/// `routes` is in the format of `/proc/net/route`: addresses in hexadecimal, in the machine's byte
+/// order.
 fn routed(routes: &str, subnet: Subnet) -> Option<&str> {
     routes.lines().skip(1).find_map(|line| {
         let fields: Vec<_> = line.split_whitespace().collect();

@@ -217,6 +217,7 @@ fn summary(id: &str, container: &Container) -> Value {
         "ImageID": "sha256:1111", "Command": "nginx", "Created": 1_767_323_045,
         "Ports": [
             { "IP": "0.0.0.0", "PrivatePort": 80, "PublicPort": 8080, "Type": "tcp" },
+            { "IP": "::", "PrivatePort": 80, "PublicPort": 8080, "Type": "tcp" },
             { "PrivatePort": 443, "Type": "tcp" },
         ],
         "Labels": container.labels, "State": if container.running { "running" } else { "exited" },
@@ -227,7 +228,8 @@ fn summary(id: &str, container: &Container) -> Value {
 fn inspect(id: &str, container: &Container) -> Value {
     let status = if container.running { "running" } else { "exited" };
     json!({
-        "Id": id, "Created": "2026-01-02T03:04:05.000000001Z", "Name": format!("/{}", container.name),
+        "Id": id, "Created": "2026-01-02T03:04:05.000000001Z",
+        "Name": format!("/{}", container.name),
         "State": {
             "Status": status, "Running": container.running, "Paused": false, "Restarting": false,
             "Dead": false, "ExitCode": 0, "StartedAt": "2026-01-02T03:04:05Z",

@@ -67,7 +67,7 @@ impl World {
         engine.add(WEB, "web", true, json!({ "tier": "front" }));
         engine.add(OLD, "containers", false, json!({}));
         let manager = Manager::new(ctx.clone(), Options::default());
-        manager.apply_membership(&[engine.addr.clone()]);
+        manager.apply_membership(std::slice::from_ref(&engine.addr));
         let listener = ctx.net.listen(&Addr::tcp("127.0.0.1", 0)).await.unwrap();
         let client = http::connector(&ctx, listener.local_addr(), Duration::from_secs(5));
         let kernel = "6.1.0".to_owned();
@@ -367,13 +367,15 @@ async fn a_container_lives_and_dies() {
     assert_eq!(world.get("/containers/new/json").await.status, 404);
     let list = world.get("/containers/json?limit=3").await.json();
     assert!(list.to_string().contains(r#""Names":["/node-1/newer"]"#), "{list}");
-    let answer = world.send("DELETE", "/containers/newer?v=1&force=1", "").await;
+    let answer = world.send("DELETE", "/containers/newer?v=0&force=1", "").await;
     assert_eq!((answer.status, answer.body.as_ref()), (204, &b""[..]));
-    assert_eq!(
-        world.engine.asked("DELETE"),
-        [format!("DELETE /v1.41/containers/{NEW}?force=1&v=1")]
-    );
+    assert_eq!(world.engine.asked("DELETE"), [format!("DELETE /v1.41/containers/{NEW}?force=1")]);
     assert_eq!(world.get("/containers/newer/json").await.status, 404);
+    assert_eq!(world.send("DELETE", "/containers/web?v=true&force=false", "").await.status, 204);
+    assert_eq!(
+        world.engine.asked(WEB).last().unwrap(),
+        &format!("DELETE /v1.41/containers/{WEB}?v=1")
+    );
 }
 
 #[tokio::test]

@@ -157,8 +157,6 @@ impl Maker<'_> {
         let config = ContainerConfig {
             entrypoint: Some(vec![format!("{HOME}/lab"), "node".into()]),
             cmd: Some(Vec::new()),
-            // On a volume inner engines can use overlays, which do not stack on each other.
-            volumes: Some(vec!["/var/lib/docker".into()]),
             ..Default::default()
         };
         self.docker.commit_container(options, config).await.map(|_| ())

@@ -38,7 +38,7 @@ use self::images::{Source, Wanted};
 use self::labels::Owner;
 use self::logs::Board;
 use super::{World, WorldError};
-use crate::event::SharedSink;
+use crate::event::{Memory, SharedSink};
 use crate::scenario::cluster::{Cluster, Host};
 
 /// How long nothing of a run must have been seen when it was taken down while it came up: the
@@ -104,9 +104,13 @@ impl DockerWorld {
             let what = "clusters with TLS run in the simulator only";
             return Err(WorldError::new(what, "leave out `--on docker`, or `tls`"));
         }
-        let mut run = ctx::real::ctx(Level::Error).random_id("run");
-        run.truncate(8);
-        let owner = Owner::this_process(run, options.keep);
+        if let Some(manager) = &options.manager
+            && !manager.is_file()
+        {
+            let what = format!("there is no manager at {}", manager.display());
+            return Err(WorldError::new(what, "--manager takes the path of a static binary"));
+        }
+        let owner = Owner::this_process(new_run(), options.keep);
         Ok(Self {
             cluster,
             options,
@@ -236,11 +240,9 @@ impl Drop for DockerWorld {
         for follower in self.followers.drain(..) {
             follower.abort();
         }
-        // Each would remove itself, one after the other and only inside a runtime.
+        // Each would remove itself, one after the other and only inside a runtime: the guard, which
+        // is dropped next, removes all at once.
         self.running.drain(..).for_each(std::mem::forget);
-        if let Some(guard) = self.guard.take() {
-            guard.release();
-        }
     }
 }
 
@@ -261,6 +263,13 @@ async fn start(
     Ok((running, followers))
 }
 
+/// An identifier for a run: short enough to type, long enough for all that one engine ever sees.
+fn new_run() -> String {
+    let mut run = ctx::real::ctx(Level::Error).random_id("run");
+    run.truncate(8);
+    run
+}
+
 /// Says where this machine is smaller than the scenario.
 fn tell_limits(plan: &Plan<'_>, progress: &Progress) {
     for (host, engine) in plan.cluster.engines() {
@@ -269,6 +278,19 @@ fn tell_limits(plan: &Plan<'_>, progress: &Progress) {
             progress(&format!("this machine has {has} CPUs: so has {name} instead of {wants}"));
         }
     }
+}
+
+/// Makes every image that a usual cluster needs, so that the first run does not have to.
+///
+/// # Errors
+/// No engine answers, or an image cannot be made: the help says how to get what is missing.
+pub async fn prepare(progress: Progress) -> Result<(), WorldError> {
+    let options = Options::new(Arc::new(Memory::default()), progress)?;
+    let docker = connect().await?;
+    let workloads = ["busybox".to_owned(), "nginx".to_owned()];
+    let wanted =
+        Wanted { workloads: &workloads, store: true, lab: &options.lab, source: options.source };
+    images::ensure(&docker, &wanted, &options.progress).await.map(drop)
 }
 
 fn cpus(info: &SystemInfo) -> u32 {

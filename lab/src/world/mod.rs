@@ -2,6 +2,7 @@
 //! it has.
 
 pub mod docker;
+pub mod simulated;
 
 use std::fmt;
 use std::time::Duration;

@@ -199,3 +199,6 @@ impl Manager {
         receiver.await.ok()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -38,7 +38,7 @@ use self::images::{Source, Wanted};
 use self::labels::Owner;
 use self::logs::Board;
 use super::{World, WorldError};
-use crate::event::SharedSink;
+use crate::event::{Memory, SharedSink};
 use crate::scenario::cluster::{Cluster, Host};
 
 /// How long nothing of a run must have been seen when it was taken down while it came up: the
@@ -278,6 +278,19 @@ fn tell_limits(plan: &Plan<'_>, progress: &Progress) {
             progress(&format!("this machine has {has} CPUs: so has {name} instead of {wants}"));
         }
     }
+}
+
+/// Makes every image that a usual cluster needs, so that the first run does not have to.
+///
+/// # Errors
+/// No engine answers, or an image cannot be made: the help says how to get what is missing.
+pub async fn prepare(progress: Progress) -> Result<(), WorldError> {
+    let options = Options::new(Arc::new(Memory::default()), progress)?;
+    let docker = connect().await?;
+    let workloads = ["busybox".to_owned(), "nginx".to_owned()];
+    let wanted =
+        Wanted { workloads: &workloads, store: true, lab: &options.lab, source: options.source };
+    images::ensure(&docker, &wanted, &options.progress).await.map(drop)
 }
 
 fn cpus(info: &SystemInfo) -> u32 {

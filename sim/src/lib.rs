@@ -12,6 +12,7 @@
 //! | `fault` | faults as data |
 //! | `store` | a store that speaks Consul's HTTP API |
 
+pub mod engine;
 pub mod fault;
 pub mod net;
 pub mod rng;

@@ -7,3 +7,6 @@ pub mod discovery;
 pub mod engine;
 pub mod manager;
 pub mod scheduler;
+
+#[cfg(test)]
+pub(crate) mod testing;

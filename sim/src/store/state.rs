@@ -219,8 +219,8 @@ impl State {
         self.keys_index = index;
     }
 
-    /// Deletes a key, if its modify index is `wanted` when that is given. Returns whether the key is
-    /// gone.
+    /// Deletes a key, if its modify index is `wanted` when that is given. Returns whether the key
+    /// is gone.
     pub fn delete(&mut self, key: &str, wanted: Option<u64>) -> bool {
         let index = self.next_index();
         match self.keys.get(key) {

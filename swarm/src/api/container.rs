@@ -26,6 +26,7 @@ pub(super) struct Located {
     /// The address of its node.
     pub addr: String,
     pub node_name: String,
+    pub node_id: String,
     pub healthy: bool,
 }
 
@@ -48,6 +49,7 @@ impl Api {
                 id: container.id.clone(),
                 addr: node.addr.clone(),
                 node_name: node.name.clone(),
+                node_id: node.id.clone(),
                 healthy: node.is_healthy(),
             })
         })
@@ -56,9 +58,10 @@ impl Api {
     /// The engine of a container that was just located.
     pub(super) fn engine_of(&self, located: &Located) -> Result<Arc<Engine>, ApiError> {
         self.manager.engine(&located.addr).ok_or_else(|| {
+            let Located { node_name, node_id, .. } = located;
+            // The blank at the end is the classic manager's.
             ApiError::internal(format!(
-                "Possibly lost connection to Engine (name: {}, address: {})",
-                located.node_name, located.addr
+                "Possibly lost connection to Engine (name: {node_name}, ID: {node_id}) "
             ))
         })
     }

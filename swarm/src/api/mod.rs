@@ -16,7 +16,7 @@ mod system;
 
 use std::panic::AssertUnwindSafe;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::FutureExt as _;
 use hyper::body::Incoming;
@@ -81,6 +81,8 @@ impl Settings {
 pub struct Api {
     manager: Arc<Manager>,
     settings: Settings,
+    /// The version last told to a client that asked for it.
+    told: Mutex<Option<ApiVersion>>,
 }
 
 const API_VERSION: HeaderName = HeaderName::from_static("api-version");
@@ -91,7 +93,7 @@ impl Api {
     /// The API of `manager`.
     #[must_use]
     pub fn new(manager: Arc<Manager>, settings: Settings) -> Self {
-        Self { manager, settings }
+        Self { manager, settings, told: Mutex::new(None) }
     }
 
     /// Answers one request. It never fails: errors and even panics become replies.
@@ -148,7 +150,8 @@ impl Api {
 
     /// The headers that every reply carries, once each.
     fn add_headers(&self, headers: &mut HeaderMap) {
-        let version = self.advertised_version().to_string();
+        let told = *self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let version = told.unwrap_or_else(|| self.advertised_version()).to_string();
         let server = format!("Swarm/{} (linux)", crate::cli::VERSION);
         for (name, text) in [
             (API_VERSION, version.as_str()),
@@ -180,16 +183,18 @@ impl Api {
     /// engine drops in silence. Docker CLIs from 20.10 (1.41) to 28.x (1.51) adapt to what they are
     /// told. Requests up to [`ApiVersion::MAX`] are accepted all the same: a client that has
     /// negotiated must not be locked out when an older engine joins later.
+    ///
+    /// All engines are looked at, so this is for pings and `/version`, by which clients negotiate;
+    /// other replies repeat what was told last.
     fn advertised_version(&self) -> ApiVersion {
         let healthy: Vec<String> = self.manager.with(|cluster| {
-            cluster
-                .nodes()
-                .filter(|n| n.registered && n.is_healthy())
-                .map(|n| n.addr.clone())
-                .collect()
+            let healthy = cluster.registered().filter(|node| node.is_healthy());
+            healthy.map(|node| node.addr.clone()).collect()
         });
         let engines = healthy.iter().filter_map(|addr| self.manager.engine(addr));
-        engines.map(|engine| engine.version()).min().unwrap_or(ApiVersion::MAX)
+        let version = engines.map(|engine| engine.version()).min().unwrap_or(ApiVersion::MAX);
+        *self.told.lock().unwrap_or_else(PoisonError::into_inner) = Some(version);
+        version
     }
 }
 

@@ -15,6 +15,8 @@ use super::{Api, json};
 impl Api {
     /// Answers GET and HEAD; hyper leaves the body of the latter out.
     pub(super) fn ping(&self) -> Response<Body> {
+        // Clients negotiate by this reply: it must not repeat what was true for an earlier one.
+        self.advertised_version();
         let mut response = Response::new(http::full("OK"));
         for (name, text) in [
             (CONTENT_TYPE, "text/plain; charset=utf-8"),

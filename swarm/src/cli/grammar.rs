@@ -107,9 +107,8 @@ impl Parsed {
 
     /// The value of a text or number flag.
     pub(super) fn text(&self, name: &str) -> &str {
-        let last = |map: &BTreeMap<&'static str, Vec<String>>| map.get(name)?.last().cloned();
-        let found = if last(&self.given).is_some() { &self.given } else { &self.base };
-        found.get(name).and_then(|values| values.last()).map_or("", String::as_str)
+        let last = self.given(name).last().or_else(|| self.base(name).last());
+        last.map_or("", String::as_str)
     }
 
     /// Whether a switch is on.

@@ -1,6 +1,7 @@
 //! `manage`: the manager.
 
 use std::convert::Infallible;
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -287,16 +288,8 @@ async fn listen(ctx: &Ctx, hosts: &[String], api: &Arc<Api>) -> Result<(), Strin
             "unix" => Addr::Unix(address.into()),
             _ => return Err(format!("unsupported protocol: {protocol:?}")),
         };
-        let listener = ctx.net.listen(&at).await.map_err(|e| {
-            let error = format!("listen {protocol} {address}: bind: {}", go_error(&e));
-            if e.kind() == std::io::ErrorKind::AddrInUse && error.contains(":2375") {
-                return format!(
-                    "{error}: is Docker already running on this machine? Try using a different \
-                     port"
-                );
-            }
-            error
-        })?;
+        let listener = ctx.net.listen(&at).await;
+        let listener = listener.map_err(|e| listen_error(protocol, address, &e))?;
         listeners.push((protocol, listener));
     }
     for (protocol, listener) in listeners {
@@ -312,4 +305,74 @@ async fn listen(ctx: &Ctx, hosts: &[String], api: &Arc<Api>) -> Result<(), Strin
         );
     }
     Ok(())
+}
+
+fn listen_error(protocol: &str, address: &str, error: &io::Error) -> String {
+    let text = format!("listen {protocol} {address}: bind: {}", go_error(error));
+    if error.kind() == io::ErrorKind::AddrInUse && text.contains(":2375") {
+        return format!(
+            "{text}: is Docker already running on this machine? Try using a different port"
+        );
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::cli::grammar::parse_command;
+    use crate::ctx::real;
+
+    use super::*;
+
+    fn parsed(line: &str, var: &dyn Fn(&str) -> Option<String>) -> Parsed {
+        let args: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
+        parse_command(COMMAND.flags, &args, var).unwrap()
+    }
+
+    #[test]
+    fn typed_hosts_replace_the_first_of_the_others() {
+        let none = |_: &str| None;
+        let var = |name: &str| (name == "SWARM_HOST").then(|| "a:1,b:1".to_owned());
+        assert_eq!(hosts(&parsed("", &none)), ["tcp://127.0.0.1:2375"]);
+        assert_eq!(hosts(&parsed("-H c:1 -H d:1", &none)), ["c:1", "d:1"]);
+        assert_eq!(hosts(&parsed("", &var)), ["a:1", "b:1"]);
+        assert_eq!(hosts(&parsed("-H c:1", &var)), ["b:1", "c:1"]);
+    }
+
+    #[test]
+    fn the_default_filters_are_all_filters_in_order() {
+        let scheduler = scheduler(&parsed("", &|_| None)).unwrap();
+        assert_eq!(scheduler.filters(), Filter::ALL);
+        let line = "-f port -f health --strategy binpacking";
+        let scheduler = super::scheduler(&parsed(line, &|_| None)).unwrap();
+        assert_eq!(scheduler.filters(), [Filter::Port, Filter::Health]);
+        assert_eq!(scheduler.strategy(), Strategy::Binpack);
+    }
+
+    #[tokio::test]
+    async fn overcommitment_is_read_in_whole_percents() {
+        for (ratio, percent) in
+            [("0.05", 5), ("0.29", 29), ("0.299", 29), ("-0.29", -29), ("x", 0), ("2", 200)]
+        {
+            let line = format!("--cluster-opt swarm.overcommit={ratio} --cluster-opt foo");
+            let parsed = parsed(&line, &|_| None);
+            assert_eq!(overcommit_percent(&real::ctx(Level::Fatal), &parsed), Ok(percent));
+        }
+        let parsed = parsed("", &|_| None);
+        assert_eq!(overcommit_percent(&real::ctx(Level::Fatal), &parsed), Ok(5));
+    }
+
+    #[test]
+    fn a_second_docker_on_its_own_port_is_suspected() {
+        let in_use = io::Error::from(io::ErrorKind::AddrInUse);
+        assert_eq!(
+            listen_error("tcp", "127.0.0.1:2375", &in_use),
+            "listen tcp 127.0.0.1:2375: bind: address already in use: is Docker already running on \
+             this machine? Try using a different port"
+        );
+        assert_eq!(
+            listen_error("tcp", "127.0.0.1:4000", &in_use),
+            "listen tcp 127.0.0.1:4000: bind: address already in use"
+        );
+    }
 }

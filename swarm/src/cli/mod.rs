@@ -11,6 +11,7 @@ mod help;
 mod join;
 mod list;
 mod manage;
+mod process;
 mod values;
 
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use crate::ctx::{Ctx, Level, Log, Record};
 
 use grammar::{Misuse, Parsed};
 use help::Command;
+pub use process::process;
 
 /// The version of this manager, as `X.Y.Z`.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -206,3 +206,6 @@ impl Manager {
         receiver.await.ok()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use lab::event::Memory;
 use lab::scenario::cluster::{Cluster, Engine, Host, StoreKind, Subnet};
+use lab::world::docker::images::Source;
 use lab::world::docker::{DockerWorld, Options, gc};
 use lab::world::{World as _, WorldError};
 use tokio::sync::Mutex;
@@ -260,6 +261,22 @@ fn hold(how: &str) -> (Child, impl Sized, String) {
         .map_while(Result::ok)
         .find_map(|l| Some(l.strip_prefix("held ")?.to_owned()));
     (holder, lines, held.expect("the world came up"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_image_that_cannot_be_built_is_refused_before_anything_starts() {
+    let _turn = TURN.lock().await;
+    let mut cluster = cluster();
+    cluster.images.push("redis:7".into());
+    let mut options = options(Arc::default());
+    options.source = Source::Build;
+    let mut world = DockerWorld::new(cluster, options).unwrap();
+    let error = world.up().await.unwrap_err();
+    let expected = "no registry answers, and the image redis:7 cannot be built here";
+    assert_eq!(error.what, expected);
+    assert_eq!(error.help, "without a registry there are busybox:latest and nginx:latest");
+    assert_eq!(traces(world.run()), "");
+    down(&mut world).await;
 }
 
 #[test]

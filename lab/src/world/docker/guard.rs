@@ -10,6 +10,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use super::images::packages_home;
 use super::{connect, gc};
 use crate::world::WorldError;
 
@@ -42,10 +43,13 @@ fn remove(run: &str) -> Result<(), WorldError> {
         .enable_all()
         .build()
         .map_err(|e| WorldError::new(format!("the runtime: {e}"), ""))?;
-    runtime.block_on(async {
+    let removed = runtime.block_on(async {
         let docker = connect().await?;
         gc::remove_run(&docker, run, SETTLED).await
-    })
+    });
+    // There only if the run died while it built images.
+    let _ = std::fs::remove_dir_all(packages_home(run));
+    removed
 }
 
 /// Whoever ends the run by a signal to all its processes does not mean the guard.
@@ -56,10 +60,20 @@ fn ignore_signals() {
     }
 }
 
-/// The run's side of its guard.
+/// The run's side of its guard. Dropping it lets the guard do its work, and waits for it.
 #[derive(Debug)]
 pub(super) struct Guard {
     child: Child,
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        drop(self.child.stdin.take());
+        let begin = Instant::now();
+        while begin.elapsed() < PATIENCE && matches!(self.child.try_wait(), Ok(None)) {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
 }
 
 impl Guard {
@@ -87,16 +101,6 @@ impl Guard {
         if let Some(mut pipe) = self.child.stdin.take() {
             // A guard that is gone needs no word.
             let _ = writeln!(pipe, "{DISMISS}");
-        }
-        let _ = self.child.wait();
-    }
-
-    /// Lets the guard do its work, and waits for it.
-    pub(super) fn release(mut self) {
-        drop(self.child.stdin.take());
-        let begin = Instant::now();
-        while begin.elapsed() < PATIENCE && matches!(self.child.try_wait(), Ok(None)) {
-            std::thread::sleep(Duration::from_millis(20));
         }
     }
 }

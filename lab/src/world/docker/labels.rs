@@ -56,10 +56,16 @@ impl Owner {
         labels.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))).collect()
     }
 
+    /// Labels of the same names that say nothing: an image made in a container of a run takes over
+    /// the container's labels, and is itself no run's.
+    pub(super) fn no_labels(&self) -> Vec<(String, String)> {
+        self.labels().into_iter().map(|(key, _)| (key, String::new())).collect()
+    }
+
     /// Reads them back; `None` for things that are no run's.
     pub(super) fn from_labels<'a>(label: impl Fn(&str) -> Option<&'a String>) -> Option<Self> {
         Some(Self {
-            run: label(RUN)?.clone(),
+            run: label(RUN).filter(|run| !run.is_empty())?.clone(),
             pid: label(PID).and_then(|pid| pid.parse().ok()),
             started: label(STARTED).cloned(),
             home: label(HOME).cloned(),
@@ -107,6 +113,7 @@ mod tests {
         assert_eq!(read_back(&owner.labels()), Some(owner.clone()));
         assert!(!owner.is_dead());
         assert_eq!(read_back(&[("other".into(), "x".into())]), None);
+        assert_eq!(read_back(&owner.no_labels()), None);
     }
 
     #[test]

@@ -97,6 +97,9 @@ impl Board {
 
     /// Takes a line that a process said.
     fn said(&self, host: &str, component: &str, line: &str) {
+        if line.is_empty() {
+            return;
+        }
         let (level, fields) = parse(line);
         let message = fields.get("msg").and_then(Value::as_str).unwrap_or(line).to_owned();
         self.state().last.insert((host.to_owned(), component.to_owned()), message);

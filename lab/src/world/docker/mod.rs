@@ -104,9 +104,13 @@ impl DockerWorld {
             let what = "clusters with TLS run in the simulator only";
             return Err(WorldError::new(what, "leave out `--on docker`, or `tls`"));
         }
-        let mut run = ctx::real::ctx(Level::Error).random_id("run");
-        run.truncate(8);
-        let owner = Owner::this_process(run, options.keep);
+        if let Some(manager) = &options.manager
+            && !manager.is_file()
+        {
+            let what = format!("there is no manager at {}", manager.display());
+            return Err(WorldError::new(what, "--manager takes the path of a static binary"));
+        }
+        let owner = Owner::this_process(new_run(), options.keep);
         Ok(Self {
             cluster,
             options,
@@ -236,11 +240,9 @@ impl Drop for DockerWorld {
         for follower in self.followers.drain(..) {
             follower.abort();
         }
-        // Each would remove itself, one after the other and only inside a runtime.
+        // Each would remove itself, one after the other and only inside a runtime: the guard, which
+        // is dropped next, removes all at once.
         self.running.drain(..).for_each(std::mem::forget);
-        if let Some(guard) = self.guard.take() {
-            guard.release();
-        }
     }
 }
 
@@ -259,6 +261,13 @@ async fn start(
     };
     let followers = running.iter().map(follow).collect();
     Ok((running, followers))
+}
+
+/// An identifier for a run: short enough to type, long enough for all that one engine ever sees.
+fn new_run() -> String {
+    let mut run = ctx::real::ctx(Level::Error).random_id("run");
+    run.truncate(8);
+    run
 }
 
 /// Says where this machine is smaller than the scenario.

@@ -23,6 +23,7 @@ pub(super) fn request(
             "-dev".into(),
             "-client=0.0.0.0".into(),
             format!("-bind={}", host.address),
+            "-log-level=info".into(),
             // All nodes have the machine's own identifier.
             "-disable-host-node-id".into(),
         ])

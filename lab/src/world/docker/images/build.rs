@@ -15,7 +15,7 @@ use testcontainers::bollard::query_parameters::{
 use super::archive::Archive;
 use super::debian::{Packages, RECIPE};
 use super::machine::{Machine, PLACES};
-use super::{BUILT, Images, Maker, hex_digest, tag, with_tag, workload};
+use super::{BUILT, Images, Maker, hex_digest, packages_home, tag, with_tag, workload};
 use crate::node::spec::{HOME, IMAGES, image_file};
 use crate::world::WorldError;
 use crate::world::docker::engine_error;
@@ -47,15 +47,14 @@ impl Maker<'_> {
         let consul = consul_tag();
         if !self.has(&consul) || !self.has(&workloads) {
             (self.progress)("fetching packages for consul, nginx and busybox");
-            let name = std::process::id().to_string();
-            let packages = blocking(move || Packages::fetch(&name)).await?;
+            self.be_guarded()?;
+            let packages = Packages::fetch(packages_home(&self.owner.run)).await?;
             self.import_consul(&packages, &consul).await?;
             if !self.has(&engine) {
                 (self.progress)("building the node image from this machine's programs");
-                let root = blocking(move || machine.archive()).await?;
-                self.import(root, &engine).await?;
+                self.import(machine.archive()?, &engine).await?;
             }
-            let layer = workload_layer(&packages);
+            let layer = workload_layer(&packages).await;
             let layer = layer.map_err(|e| WorldError::new(format!("building images: {e}"), ""))?;
             self.add_layer(&engine, layer, &workloads).await?;
         }
@@ -97,7 +96,7 @@ impl Maker<'_> {
             return Ok(());
         }
         (self.progress)("building the consul image");
-        let root = packages.consul();
+        let root = packages.consul().await;
         let root = root.map_err(|e| WorldError::new(format!("building consul: {e}"), ""))?;
         self.import(root, tag).await
     }
@@ -126,8 +125,10 @@ impl Maker<'_> {
         image: &str,
     ) -> Result<(), WorldError> {
         let failed = |e: Error| engine_error(&format!("making {image}"), e);
+        self.be_guarded()?;
         let config = ContainerCreateBody {
             image: Some(base.to_owned()),
+            labels: Some(self.owner.labels().into_iter().collect()),
             cmd: Some(vec!["never".into()]),
             entrypoint: Some(vec!["started".into()]),
             ..Default::default()
@@ -157,6 +158,7 @@ impl Maker<'_> {
         let config = ContainerConfig {
             entrypoint: Some(vec![format!("{HOME}/lab"), "node".into()]),
             cmd: Some(Vec::new()),
+            labels: Some(self.owner.no_labels().into_iter().collect()),
             ..Default::default()
         };
         self.docker.commit_container(options, config).await.map(|_| ())
@@ -185,7 +187,7 @@ fn consul_tag() -> String {
 }
 
 /// A tar archive with the images that nodes may load.
-fn workload_layer(packages: &Packages) -> io::Result<Vec<u8>> {
+async fn workload_layer(packages: &Packages) -> io::Result<Vec<u8>> {
     let busybox = json!({ "Cmd": ["sh"], "Env": [PATH] });
     let nginx = json!({
         "Cmd": ["nginx", "-g", "daemon off;"],
@@ -194,8 +196,10 @@ fn workload_layer(packages: &Packages) -> io::Result<Vec<u8>> {
         "StopSignal": "SIGQUIT",
     });
     let [busybox_tag, nginx_tag] = BUILT;
-    let images =
-        [(busybox_tag, packages.busybox()?, busybox), (nginx_tag, packages.nginx()?, nginx)];
+    let images = [
+        (busybox_tag, packages.busybox().await?, busybox),
+        (nginx_tag, packages.nginx().await?, nginx),
+    ];
     let mut layer = Archive::new();
     for (tag, root, config) in images {
         let image = workload::save(tag, &root, &config)?;
@@ -207,12 +211,4 @@ fn workload_layer(packages: &Packages) -> io::Result<Vec<u8>> {
 /// Where an image's file is in a layer.
 pub(super) fn image_path(image: &str) -> String {
     format!("{}/{}.tar", IMAGES.trim_start_matches('/'), image_file(image))
-}
-
-/// Runs what takes long without the runtime's help on a thread of its own.
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, WorldError> + Send + 'static,
-) -> Result<T, WorldError> {
-    let done = tokio::task::spawn_blocking(work).await;
-    done.unwrap_or_else(|e| Err(WorldError::new(format!("building images: {e}"), "")))
 }

@@ -6,7 +6,9 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::Stdio;
+
+use tokio::process::Command;
 
 use super::archive::Archive;
 use crate::world::WorldError;
@@ -29,7 +31,7 @@ const PACKAGES: [&str; 9] = [
 
 /// What tells one recipe from another: part of the tags of all images made here. Raise the number
 /// when a change to this file changes an image.
-pub(super) const RECIPE: &str = "bullseye 1";
+pub(super) const RECIPE: &str = "bullseye 2";
 
 const NGINX_CONF: &str = "\
 user www-data;
@@ -61,16 +63,16 @@ impl Drop for Packages {
 }
 
 impl Packages {
-    /// Fetches and unpacks the packages.
-    pub(super) fn fetch(run: &str) -> Result<Self, WorldError> {
+    /// Fetches the packages and unpacks them below `home`.
+    pub(super) async fn fetch(home: PathBuf) -> Result<Self, WorldError> {
         if !Path::new(KEYRING).exists() {
             let what = format!("{KEYRING} is missing: packages of Debian 11 could not be verified");
             return Err(WorldError::new(what, "apt-get install debian-archive-keyring"));
         }
-        let packages = Self { home: std::env::temp_dir().join(format!("lab-packages-{run}")) };
+        let packages = Self { home };
         let mut refusal = String::new();
         for mirror in mirrors() {
-            match packages.fetch_from(&mirror) {
+            match packages.fetch_from(&mirror).await {
                 Ok(()) => return Ok(packages),
                 Err(error) => refusal = format!("{mirror}: {error}"),
             }
@@ -79,7 +81,7 @@ impl Packages {
         Err(WorldError::new(what, "the images need a registry or a Debian mirror, once"))
     }
 
-    fn fetch_from(&self, mirror: &str) -> io::Result<()> {
+    async fn fetch_from(&self, mirror: &str) -> io::Result<()> {
         let _ = fs::remove_dir_all(&self.home);
         for directory in ["lists/partial", "cache/archives/partial", "debs", "root"] {
             fs::create_dir_all(self.home.join(directory))?;
@@ -87,19 +89,20 @@ impl Packages {
         fs::write(self.home.join("status"), "")?;
         let source = format!("deb [signed-by={KEYRING}] {mirror} {RELEASE} main\n");
         fs::write(self.home.join("sources.list"), source)?;
-        fs::write(self.home.join("apt.conf"), self.apt_conf()?)?;
-        self.apt(&["update", "--error-on=any"])?;
-        self.apt(&[&["download"][..], &PACKAGES].concat())?;
+        fs::write(self.home.join("apt.conf"), self.apt_conf().await?)?;
+        self.apt(&["update", "--error-on=any"]).await?;
+        self.apt(&[&["download"][..], &PACKAGES].concat()).await?;
         for deb in fs::read_dir(self.home.join("debs"))? {
             let deb = deb?.path();
-            succeed(Command::new("dpkg-deb").arg("-x").arg(deb).arg(self.home.join("root")))?;
+            let root = self.home.join("root");
+            succeed(Command::new("dpkg-deb").arg("-x").arg(deb).arg(root)).await?;
         }
         Ok(())
     }
 
     /// Nothing of the machine's configuration but how it reaches the network; no state of its own.
-    fn apt_conf(&self) -> io::Result<String> {
-        let machine = succeed(Command::new("apt-config").arg("dump"))?;
+    async fn apt_conf(&self) -> io::Result<String> {
+        let machine = succeed(Command::new("apt-config").arg("dump")).await?;
         let network = machine.lines().filter(|line| line.starts_with("Acquire::"));
         let network = network.filter(|line| !line.starts_with("Acquire::IndexTargets"));
         let home = self.home.display();
@@ -114,10 +117,10 @@ impl Packages {
         Ok(network.chain(own.lines()).fold(String::new(), |all, line| all + line + "\n"))
     }
 
-    fn apt(&self, args: &[&str]) -> io::Result<String> {
+    async fn apt(&self, args: &[&str]) -> io::Result<String> {
         let mut apt = Command::new("apt-get");
         apt.arg("-q").args(args).current_dir(self.home.join("debs"));
-        succeed(apt.env("APT_CONFIG", self.home.join("apt.conf")).env("LC_ALL", "C"))
+        succeed(apt.env("APT_CONFIG", self.home.join("apt.conf")).env("LC_ALL", "C")).await
     }
 
     fn root(&self, path: &str) -> PathBuf {
@@ -125,21 +128,21 @@ impl Packages {
     }
 
     /// The file system of the Consul image.
-    pub(super) fn consul(&self) -> io::Result<Vec<u8>> {
-        let mut archive = self.base()?;
+    pub(super) async fn consul(&self) -> io::Result<Vec<u8>> {
+        let mut archive = self.base().await?;
         self.c_library(&mut archive)?;
         archive.copy(&self.root("usr/bin/consul"), "usr/bin/consul")?;
         archive.finish()
     }
 
     /// The file system of the busybox image.
-    pub(super) fn busybox(&self) -> io::Result<Vec<u8>> {
-        self.base()?.finish()
+    pub(super) async fn busybox(&self) -> io::Result<Vec<u8>> {
+        self.base().await?.finish()
     }
 
     /// The file system of the nginx image.
-    pub(super) fn nginx(&self) -> io::Result<Vec<u8>> {
-        let mut archive = self.base()?;
+    pub(super) async fn nginx(&self) -> io::Result<Vec<u8>> {
+        let mut archive = self.base().await?;
         self.c_library(&mut archive)?;
         archive.copy(&self.root("usr/sbin/nginx"), "usr/sbin/nginx")?;
         archive.copy(&self.root("etc/nginx/mime.types"), "etc/nginx/mime.types")?;
@@ -153,11 +156,11 @@ impl Packages {
     }
 
     /// Busybox under all its names, and the few files that programs expect everywhere.
-    fn base(&self) -> io::Result<Archive> {
+    async fn base(&self) -> io::Result<Archive> {
         let mut archive = Archive::new();
         let busybox = self.root("bin/busybox");
         archive.copy(&busybox, "bin/busybox")?;
-        for applet in succeed(Command::new(&busybox).arg("--list"))?.lines() {
+        for applet in succeed(Command::new(&busybox).arg("--list")).await?.lines() {
             if applet != "busybox" {
                 archive.link(&format!("bin/{applet}"), "busybox")?;
             }
@@ -219,9 +222,10 @@ fn sorted(directory: &Path) -> io::Result<Vec<PathBuf>> {
 }
 
 /// Runs a command and returns what it wrote; an error holds what it complained about.
-fn succeed(command: &mut Command) -> io::Result<String> {
-    let name = command.get_program().to_string_lossy().into_owned();
-    let output = command.output();
+async fn succeed(command: &mut Command) -> io::Result<String> {
+    let name = command.as_std().get_program().to_string_lossy().into_owned();
+    // Ends with the one who waits for it.
+    let output = command.stdin(Stdio::null()).kill_on_drop(true).output().await;
     let output = output.map_err(|e| io::Error::new(e.kind(), format!("{name}: {e}")))?;
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
@@ -266,11 +270,11 @@ mod tests {
         assert_eq!(debian_mirrors(new), ["http://mirror.two/debian"]);
     }
 
-    #[test]
-    fn a_failed_command_says_what_it_complained_about() {
+    #[tokio::test]
+    async fn a_failed_command_says_what_it_complained_about() {
         let mut shell = Command::new("sh");
         shell.args(["-c", "echo first >&2; echo 'E: no such package' >&2; exit 100"]);
-        let error = succeed(&mut shell).unwrap_err().to_string();
+        let error = succeed(&mut shell).await.unwrap_err().to_string();
         assert_eq!(error, "sh: exit status: 100: E: no such package");
     }
 }

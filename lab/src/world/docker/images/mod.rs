@@ -11,13 +11,16 @@ mod machine;
 mod pull;
 mod workload;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use sha2::{Digest as _, Sha256};
 use testcontainers::bollard::Docker;
 use testcontainers::bollard::query_parameters::ListImagesOptionsBuilder;
 
-use super::{Progress, engine_error};
+use super::guard::Guard;
+use super::labels::Owner;
+use super::{Progress, engine_error, new_run};
 use crate::world::WorldError;
 
 /// Images of workloads that the lab can build itself; every node image holds them.
@@ -86,13 +89,24 @@ pub async fn ensure(
     progress: &Progress,
 ) -> Result<Images, WorldError> {
     let present = present(docker).await?;
-    let maker = Maker { docker, wanted, progress, present };
-    match wanted.source {
-        Source::Pull => maker.pull().await,
-        Source::Build => maker.build().await,
-        Source::Auto if maker.is_built() || !pull::answers(docker).await => maker.build().await,
-        Source::Auto => maker.pull().await,
+    let maker = Maker {
+        docker,
+        wanted,
+        progress,
+        present,
+        owner: Owner::this_process(new_run(), false),
+        guard: OnceLock::new(),
+    };
+    let images = maker.make().await;
+    if let (Ok(_), Some(guard)) = (&images, maker.guard.into_inner()) {
+        guard.dismiss();
     }
+    images
+}
+
+/// Where the packages are unpacked that images are built from in `run`.
+pub(super) fn packages_home(run: &str) -> PathBuf {
+    std::env::temp_dir().join(format!("lab-packages-{run}"))
 }
 
 /// Makes images, or finds that they are there.
@@ -102,6 +116,33 @@ struct Maker<'a> {
     progress: &'a Progress,
     /// The tags of all images that were made here before.
     present: Vec<String>,
+    /// Who is said to hold the containers in which images are made.
+    owner: Owner,
+    /// Removes these should the process be killed; there once something is made.
+    guard: OnceLock<Guard>,
+}
+
+impl Maker<'_> {
+    async fn make(&self) -> Result<Images, WorldError> {
+        match self.wanted.source {
+            Source::Pull => self.pull().await,
+            Source::Build => self.build().await,
+            Source::Auto if self.is_built() || !pull::answers(self.docker).await => {
+                self.build().await
+            }
+            Source::Auto => self.pull().await,
+        }
+    }
+
+    /// Has the guard in place before the first thing that it would have to remove.
+    fn be_guarded(&self) -> Result<(), WorldError> {
+        if self.guard.get().is_none() {
+            let guard = Guard::start(self.wanted.lab, &self.owner.run)?;
+            // Nobody can have been faster: a maker makes one thing after the other.
+            let _ = self.guard.set(guard);
+        }
+        Ok(())
+    }
 }
 
 /// The tags of all images made by this program.

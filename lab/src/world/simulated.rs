@@ -26,8 +26,6 @@ const CLIENT: &str = "lab client";
 pub struct SimulatedWorld {
     sim: Sim,
     cluster: Cluster,
-    client: Ctx,
-    began: Duration,
     /// What runs, by host.
     processes: BTreeMap<(String, Part), Process>,
     /// The engines that run or ran last, by host: what an engine has stored outlives its process.
@@ -40,27 +38,27 @@ pub struct SimulatedWorld {
 type Disk = Arc<Mutex<Option<Arc<Engine>>>>;
 
 impl SimulatedWorld {
-    /// Prepares the hosts of `cluster` in `sim`; what happens there becomes events in `sink`.
+    /// A world for `cluster` in `sim`; what happens there becomes events in `sink`.
     #[must_use]
     pub fn new(sim: Sim, cluster: &Cluster, sink: &SharedSink) -> Self {
         let sink = Arc::clone(sink);
         sim.trace().observe(Box::new(move |record| sink.emit(event(record))));
-        for host in &cluster.hosts {
-            sim.add_host(&host.name, host.address);
-        }
-        // The client stands where a real one would: on the network's gateway.
-        let gateway = Ipv4Addr::from(u32::from(cluster.network.base) + 1);
-        let client = sim.add_host(CLIENT, gateway);
-        let began = sim.now();
         Self {
             sim,
             cluster: cluster.clone(),
-            client,
-            began,
             processes: BTreeMap::new(),
             engines: BTreeMap::new(),
             slow: BTreeSet::new(),
         }
+    }
+
+    fn add_hosts(&self) {
+        for host in &self.cluster.hosts {
+            self.sim.add_host(&host.name, host.address);
+        }
+        // The client stands where a real one would: on the network's gateway.
+        let gateway = Ipv4Addr::from(u32::from(self.cluster.network.base) + 1);
+        self.sim.add_host(CLIENT, gateway);
     }
 
     fn start_engine(&mut self, host: &Host) {
@@ -162,6 +160,7 @@ impl World for SimulatedWorld {
 
     fn up(&mut self) -> BoxFuture<'_, Result<(), WorldError>> {
         Box::pin(async move {
+            self.add_hosts();
             let hosts = self.cluster.hosts.clone();
             for parts in [&[Part::Store, Part::Engine][..], &[Part::Agent], &[Part::Manager]] {
                 for host in &hosts {
@@ -173,11 +172,11 @@ impl World for SimulatedWorld {
     }
 
     fn client(&self) -> Ctx {
-        self.client.clone()
+        self.sim.ctx(CLIENT)
     }
 
     fn now(&self) -> Duration {
-        self.sim.now() - self.began
+        self.sim.now()
     }
 
     fn apply<'a>(&'a mut self, fault: &'a Fault) -> BoxFuture<'a, Result<(), WorldError>> {

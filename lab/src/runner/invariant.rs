@@ -214,6 +214,31 @@ mod tests {
     }
 
     #[test]
+    fn copies_may_be_two_while_something_is_wrong_and_no_longer() {
+        let (id, other) = ("a".repeat(64), "b".repeat(64));
+        let copy = |host: &str, id: &str, from: Option<&str>| {
+            let mut found = found(host, "web", "");
+            found.row.id = id.to_owned();
+            if let Some(from) = from {
+                let lineage = json!({"generation": 1, "running": true, "from": [from]});
+                found.inspect["Config"]["Labels"][LINEAGE_LABEL] = lineage.to_string().into();
+            }
+            found
+        };
+        let copies = || vec![copy("a", &id, None), copy("b", &other, Some(&id))];
+        let divided = Truth { settled: false, ..truth(copies()) };
+        assert_eq!(unique_names(&divided), Ok(()));
+        assert!(unique_names(&truth(copies())).is_err());
+        let strangers = vec![copy("a", &id, None), copy("b", &other, None)];
+        assert!(unique_names(&Truth { settled: false, ..truth(strangers) }).is_err());
+        // Whoever stands for a container has not lost it.
+        let acknowledged = Acknowledged::from([(id.clone(), "web".to_owned())]);
+        let moved = truth(vec![copy("b", &other, Some(&id))]);
+        assert_eq!(nothing_lost(&moved, &acknowledged), Ok(()));
+        assert!(nothing_lost(&truth(vec![copy("b", &other, None)]), &acknowledged).is_err());
+    }
+
+    #[test]
     fn a_name_twice_is_found_and_names_both_hosts() {
         let error = unique_names(&truth(vec![found("a", "web", ""), found("b", "web", "")]));
         assert_eq!(error.unwrap_err(), "two containers are named web: on a and b");
@@ -234,7 +259,8 @@ mod tests {
         assert!(nothing_lost(&truth(vec![found("a", "x", "")]), &acknowledged).is_ok());
         let error = nothing_lost(&truth(vec![]), &acknowledged).unwrap_err();
         assert!(error.contains("x (ax) was acknowledged"), "{error}");
-        let silent = Truth { containers: vec![], silent: BTreeSet::from(["a".to_owned()]) };
+        let silent = BTreeSet::from(["a".to_owned()]);
+        let silent = Truth { containers: vec![], silent, settled: true };
         assert!(nothing_lost(&silent, &acknowledged).is_ok());
     }
 }

@@ -8,6 +8,7 @@
 #![expect(clippy::disallowed_methods, reason = "the real world's own calls")]
 
 mod client;
+pub mod faults;
 pub mod gc;
 pub mod guard;
 mod hosts;
@@ -37,7 +38,7 @@ use self::hosts::{Plan, Running};
 use self::images::{Source, Wanted};
 use self::labels::Owner;
 use self::logs::Board;
-use super::{World, WorldError};
+use super::{Fault, World, WorldError};
 use crate::event::{Memory, SharedSink};
 use crate::scenario::cluster::{Cluster, Host};
 
@@ -92,6 +93,8 @@ pub struct DockerWorld {
     guard: Option<Guard>,
     running: Vec<Running>,
     followers: Vec<AbortHandle>,
+    /// Who hears what nodes say; once there are any.
+    board: Option<Arc<Board>>,
 }
 
 impl DockerWorld {
@@ -103,6 +106,10 @@ impl DockerWorld {
         if cluster.tls {
             let what = "clusters with TLS run in the simulator only";
             return Err(WorldError::new(what, "leave out `--on docker`, or `tls`"));
+        }
+        if cluster.engines().any(|(_, engine)| engine.id.is_some()) {
+            let what = "engines choose their own IDs: clusters that give them run in the simulator";
+            return Err(WorldError::new(what, "leave out `--on docker`, or `id`"));
         }
         if let Some(manager) = &options.manager
             && !manager.is_file()
@@ -120,6 +127,7 @@ impl DockerWorld {
             guard: None,
             running: Vec::new(),
             followers: Vec::new(),
+            board: None,
         })
     }
 
@@ -166,6 +174,7 @@ impl DockerWorld {
         };
         tell_limits(&plan, &self.options.progress);
         let board = Board::new(self.options.sink.clone(), begin);
+        self.board = Some(board.clone());
         let hosts = plan.cluster.hosts.iter().enumerate();
         let nodes = hosts.map(|(index, host)| start(&plan, &board, index, host));
         let mut failure = None;
@@ -228,6 +237,10 @@ impl World for DockerWorld {
 
     fn now(&self) -> Duration {
         self.begin.map(|begin| begin.elapsed()).unwrap_or_default()
+    }
+
+    fn apply<'a>(&'a mut self, fault: &'a Fault) -> BoxFuture<'a, Result<(), WorldError>> {
+        Box::pin(self.strike(fault))
     }
 
     fn down(&mut self) -> BoxFuture<'_, Result<(), WorldError>> {

@@ -5,3 +5,4 @@ pub mod discovery;
 pub mod engine;
 pub mod manager;
 pub mod scheduler;
+pub mod tls;

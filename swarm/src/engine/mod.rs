@@ -19,6 +19,7 @@ use serde_json::Value;
 
 use crate::ctx::http::{self, Body};
 use crate::ctx::{Addr, AddrError, BoxStream, Ctx};
+use crate::tls;
 
 pub use error::EngineError;
 pub(crate) use error::Failure;
@@ -88,7 +89,7 @@ struct Call<'a> {
 }
 
 impl Engine {
-    /// An engine at `addr` (`host:port`). Nothing is sent yet.
+    /// An engine at `addr` (`host:port`), over TLS if `tls` is given. Nothing is sent yet.
     ///
     /// # Errors
     /// When `addr` is not an address.
@@ -96,10 +97,11 @@ impl Engine {
         ctx: &Ctx,
         addr: &str,
         timeouts: Timeouts,
+        tls: Option<tls::Client>,
         observer: Weak<dyn Observer>,
     ) -> Result<Self, AddrError> {
         let to: Addr = addr.parse()?;
-        let connector = http::connector(ctx, to.clone(), timeouts.connect);
+        let connector = http::connector(ctx, to.clone(), timeouts.connect).secured(tls);
         Ok(Self {
             addr: addr.to_owned(),
             to,
@@ -282,9 +284,10 @@ impl Engine {
         let result = match self.gone.load(Ordering::Relaxed) {
             true => Err(gone()),
             false => self.connector.open().await.map_err(|error| {
-                Failure::certain(match error::counts(&error) {
-                    true => EngineError::unreachable(&self.addr),
-                    false => EngineError::Other(error.to_string()),
+                Failure::certain(match tls::refusal(&error) {
+                    Some(why) => EngineError::Connect(format!("error during connect: {why}")),
+                    None if error::counts(&error) => EngineError::unreachable(&self.addr),
+                    None => EngineError::Other(error.to_string()),
                 })
             }),
         };
@@ -297,9 +300,10 @@ impl Engine {
     }
 
     fn url(&self, path: &str, versioned: bool) -> String {
+        let scheme = self.connector.scheme();
         match versioned {
-            true => format!("http://{}/v{}{path}", self.addr, self.version()),
-            false => format!("http://{}{path}", self.addr),
+            true => format!("{scheme}://{}/v{}{path}", self.addr, self.version()),
+            false => format!("{scheme}://{}{path}", self.addr),
         }
     }
 

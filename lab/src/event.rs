@@ -109,3 +109,37 @@ impl Sink for Memory {
         self.0.lock().expect("no writer panics while it holds the lock").push(event);
     }
 }
+
+/// Writes each event as a line, behind a header with the version of the format.
+pub struct Lines(Mutex<Box<dyn std::io::Write + Send>>);
+
+impl Lines {
+    /// A log on `out`; writes the header.
+    ///
+    /// # Errors
+    /// Those of `out`.
+    pub fn new(mut out: Box<dyn std::io::Write + Send>) -> std::io::Result<Self> {
+        writeln!(out, "{}", json!({ "swarmlab_log": VERSION }))?;
+        Ok(Self(Mutex::new(out)))
+    }
+}
+
+impl Sink for Lines {
+    fn emit(&self, event: Event) {
+        let mut out = self.0.lock().expect("no writer panics while it holds the lock");
+        // Each line goes out at once: a run that is killed leaves all it saw. A full disk must not
+        // stop a run that has containers to remove.
+        let _ = writeln!(out, "{}", event.line()).and_then(|()| out.flush());
+    }
+}
+
+/// Gives each event to several sinks, in their order.
+pub struct Tee(pub Vec<SharedSink>);
+
+impl Sink for Tee {
+    fn emit(&self, event: Event) {
+        for sink in &self.0 {
+            sink.emit(event.clone());
+        }
+    }
+}

@@ -10,10 +10,13 @@
 //! | `rng` | draws that depend on nothing but their coordinates |
 //! | `trace` | every event, ordered and hashed |
 //! | `fault` | faults as data |
+//! | `store` | a store that speaks Consul's HTTP API |
 
+pub mod engine;
 pub mod fault;
 pub mod net;
 pub mod rng;
+pub mod store;
 pub mod trace;
 pub mod world;
 

@@ -1,3 +1,172 @@
-//! The command line: one file per verb.
-pub mod schema;
-pub mod validate;
+//! The command line. One file per verb.
+
+mod check;
+mod compare;
+mod run;
+mod schema;
+mod validate;
+
+use std::ffi::OsString;
+use std::io::IsTerminal as _;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+use crate::scenario::Overrides;
+use crate::world::{WorldError, docker};
+
+/// How a command ended: the process's exit code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// Everything held.
+    Passed = 0,
+    /// The command line was wrong.
+    Usage = 1,
+    /// A scenario file is wrong; nothing was started.
+    Invalid = 2,
+    /// The world could not be built: no engine, no image.
+    Environment = 3,
+    /// An expectation or an invariant did not hold.
+    Failed = 4,
+    /// Two runs of one seed differ.
+    NotDeterministic = 5,
+    /// Ended by a signal, after cleaning up (128 + SIGINT).
+    Interrupted = 130,
+}
+
+/// Replays clusters of Docker engines: in a simulator, and for real.
+#[derive(Parser)]
+#[command(name = "lab", version, disable_help_subcommand = true)]
+struct Lab {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Replays scenarios and checks what they expect
+    Run(run::Args),
+    /// Checks scenario files without starting anything
+    Validate {
+        /// The scenario files
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+    },
+    /// Runs each scenario twice with one seed and compares the logs byte by byte
+    Check(check::Args),
+    /// Says whether two worlds told the same story
+    ///
+    /// With one scenario file, runs it in the simulator and on docker and compares the two runs.
+    /// With two logs (`lab run --log FILE`), compares those.
+    Compare(compare::Args),
+    /// Prints the JSON schema of scenario files
+    Schema,
+    /// Prepares the images of the docker world
+    Images,
+    /// Removes what runs that are no longer alive left on the Docker engine
+    Gc {
+        /// Also what belongs to runs that are still under way
+        #[arg(long)]
+        all: bool,
+    },
+}
+
+/// Where a scenario is replayed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum On {
+    /// In the deterministic simulator
+    Sim,
+    /// On real Docker engines in containers
+    Docker,
+}
+
+/// Runs the command line `args` (with the program's name first) and returns the exit code.
+#[must_use]
+pub fn main(args: Vec<OsString>) -> i32 {
+    if let Some(code) = hidden(&args) {
+        return code;
+    }
+    let lab = match Lab::try_parse_from(args) {
+        Ok(lab) => lab,
+        Err(error) => {
+            let _ = error.print();
+            let shown = !error.use_stderr();
+            return if shown { Exit::Passed as i32 } else { Exit::Usage as i32 };
+        }
+    };
+    let exit = match lab.verb {
+        Verb::Run(args) => run::run(&args),
+        Verb::Validate { files } => return validate::run(&files, &Overrides::default()),
+        Verb::Check(args) => check::run(&args),
+        Verb::Compare(args) => compare::run(&args),
+        Verb::Schema => return schema::run(),
+        Verb::Images => images(),
+        Verb::Gc { all } => gc(all),
+    };
+    exit as i32
+}
+
+/// The verbs that the lab itself calls inside nodes and beside runs: not for people, so not in
+/// the help.
+fn hidden(args: &[OsString]) -> Option<i32> {
+    let rest = |from: usize| -> Vec<String> {
+        args.iter().skip(from).map(|arg| arg.to_string_lossy().into_owned()).collect()
+    };
+    match args.get(1)?.to_str()? {
+        "swarm" => Some(swarm::cli::process("swarm", rest(2))),
+        "node" => Some(crate::node::main(&rest(2))),
+        "guard" => Some(docker::guard::main(&rest(2))),
+        _ => None,
+    }
+}
+
+/// Whether to use colours on standard output.
+fn color() -> bool {
+    std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+        && std::io::stdout().is_terminal()
+}
+
+/// Builds every image of the docker world that is not there yet.
+fn images() -> Exit {
+    docker_verb(async {
+        docker::prepare(Arc::new(|what: &str| println!("  {what}"))).await?;
+        Ok("all images are ready".to_owned())
+    })
+}
+
+/// Removes what runs have left on the engine.
+fn gc(all: bool) -> Exit {
+    docker_verb(async move {
+        let removed = docker::gc::collect(all).await?;
+        let line =
+            |run: &docker::gc::Collected| format!("removed run {}: {} things", run.run, run.things);
+        let lines: Vec<_> = removed.iter().map(line).collect();
+        Ok(if lines.is_empty() { "nothing to remove".to_owned() } else { lines.join("\n") })
+    })
+}
+
+/// Runs a verb that only talks to the Docker engine, and prints what it says.
+fn docker_verb(verb: impl Future<Output = Result<String, WorldError>>) -> Exit {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let done = match runtime {
+        Ok(runtime) => runtime.block_on(verb),
+        Err(e) => Err(WorldError::new(format!("cannot start a runtime: {e}"), "")),
+    };
+    match done {
+        Ok(words) => {
+            println!("{words}");
+            Exit::Passed
+        }
+        Err(error) => world_error(&error),
+    }
+}
+
+/// Prints why a world failed.
+fn world_error(error: &WorldError) -> Exit {
+    eprintln!("error: {error}");
+    if !error.help.is_empty() {
+        eprintln!("  = {}", error.help);
+    }
+    Exit::Environment
+}

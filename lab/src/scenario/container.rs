@@ -38,7 +38,7 @@ record! {
         affinities: default Vec<Spanned<Expression>>,
         /// Whether the manager creates it anew elsewhere when its node fails.
         reschedule: optional Spanned<Reschedule>,
-        /// What its engine does when it ends: "no", always, unless-stopped, on-failure, on-failure:3.
+        /// What its engine does when it ends: "no", always, unless-stopped, on-failure[:3].
         restart: optional Spanned<Restart>,
         /// Whole CPUs it reserves (the classic manager's reading of CPU shares).
         cpus: optional Spanned<u32>,

@@ -56,6 +56,13 @@ impl Context {
         self.diagnostics.last_mut().expect("a diagnostic was just pushed")
     }
 
+    /// Whether there is a mistake inside a place: then nothing is said about what it lacks.
+    pub(super) fn spoiled(&self, span: Span) -> bool {
+        self.diagnostics.iter().filter_map(|one| one.place.as_ref()).any(|(source, inner)| {
+            *source == self.source && span.start <= inner.start && inner.end <= span.end
+        })
+    }
+
     /// The innermost key that is being read, as it appears in messages.
     pub(super) fn subject(&self) -> &str {
         &self.subject
@@ -63,7 +70,16 @@ impl Context {
 
     /// Runs `read` with `subject` as the innermost key.
     pub(super) fn within<T>(&mut self, subject: &str, read: impl FnOnce(&mut Self) -> T) -> T {
-        let outer = std::mem::replace(&mut self.subject, format!("`{subject}`"));
+        self.about(format!("`{subject}`"), read)
+    }
+
+    /// Runs `read` for the items of the innermost key.
+    pub(super) fn items<T>(&mut self, read: impl FnOnce(&mut Self) -> T) -> T {
+        self.about(format!("an item of {}", self.subject), read)
+    }
+
+    fn about<T>(&mut self, subject: String, read: impl FnOnce(&mut Self) -> T) -> T {
+        let outer = std::mem::replace(&mut self.subject, subject);
         let result = read(self);
         self.subject = outer;
         result
@@ -135,5 +151,24 @@ pub(super) fn suggestion<'a>(
     match closest(word, known) {
         Some(found) => format!("did you mean `{found}`?"),
         None => otherwise.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::closest;
+
+    #[test]
+    fn typing_errors_and_other_tools_words_find_the_known_one() {
+        let keys = ["name", "image", "environment", "ports", "cpus", "rm"];
+        let meant = |word| closest(word, keys);
+        assert_eq!(meant("nmae"), Some("name"));
+        assert_eq!(meant("Image"), Some("image"));
+        assert_eq!(meant("enviroment"), Some("environment"));
+        assert_eq!(meant("env"), Some("environment"));
+        assert_eq!(meant("remove"), Some("rm"));
+        assert_eq!(meant("colour"), None);
+        assert_eq!(meant("x"), None);
+        assert_eq!(closest("env", ["name"]), None, "a word that is not known here is no help");
     }
 }

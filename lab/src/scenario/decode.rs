@@ -68,6 +68,8 @@ impl Context {
         let title = format!("`{text}` without quotes is not the same for every YAML reader");
         let label = if text.contains(':') {
             format!("write \"{text}\": some read it as a number to the base 60")
+        } else if text.contains(|c: char| c.is_ascii_digit()) {
+            format!("write \"{text}\", or the number in decimal digits")
         } else {
             format!("write `true` or `false`, or \"{text}\" for the word")
         };
@@ -236,15 +238,18 @@ impl<T: Decode> Decode for Vec<T> {
             let title = format!("{} must be a list", cx.subject());
             let mut label = format!("found {}", node.describe());
             if let Value::Scalar { text, plain } = &node.value {
-                let quote = if *plain { "" } else { "\"" };
-                if !text.is_empty() {
-                    label += &format!(": write [{quote}{text}{quote}]");
+                let items = match plain {
+                    true => text.split_whitespace().collect::<Vec<_>>().join(", "),
+                    false => format!("\"{text}\""),
+                };
+                if !items.is_empty() {
+                    label += &format!(": write [{items}]");
                 }
             }
             cx.error(node.anchor(), title, label);
             return None;
         };
-        Some(items.iter().filter_map(|item| T::decode(item, cx)).collect())
+        Some(cx.items(|cx| items.iter().filter_map(|item| T::decode(item, cx)).collect()))
     }
 }
 

@@ -86,8 +86,9 @@ struct Excerpt {
 impl Excerpt {
     fn new(source: &Source, span: Span) -> Self {
         let (line, start) = source.line_at(span.start);
-        let from = span.start.saturating_sub(start).min(line.len());
-        let to = span.end.saturating_sub(start).clamp(from, line.len());
+        let within = |offset| source.boundary(offset).saturating_sub(start).min(line.len());
+        let from = within(span.start);
+        let to = within(span.end).max(from);
         let mut indent = line[..from].chars().count();
         // A value of many lines is underlined to the end of its first.
         let mut length = line[from..to].trim_end().chars().count().max(1);
@@ -162,3 +163,61 @@ impl fmt::Display for Report {
 }
 
 impl std::error::Error for Report {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(text: &str, start: usize, end: usize) -> Diagnostic {
+        Diagnostic {
+            place: Some((Source::new("f.yaml", text), Span { start, end })),
+            title: "wrong".to_owned(),
+            label: "here".to_owned(),
+            notes: vec!["one\ntwo".to_owned(), "three".to_owned()],
+        }
+    }
+
+    #[test]
+    fn a_message_shows_the_line_and_its_notes() {
+        insta::assert_snapshot!(message("a: 1\nb: {c: ä, d: 2}\n", 9, 17).render(false), @"
+          error: wrong
+            ┌ f.yaml:2:5
+          2 │ b: {c: ä, d: 2}
+            │     ^^^^^^^ here
+            = one
+              two
+            = three
+        ");
+    }
+
+    #[test]
+    fn the_margin_grows_with_the_line_number() {
+        let text = "\n".repeat(1233) + "key: value";
+        let rendered = message(&text, 1233, 1236).render(false);
+        assert!(rendered.contains("\n     ┌ f.yaml:1234:1\n1234 │ key: value\n     │ ^^^ here\n"));
+    }
+
+    #[test]
+    fn a_long_line_is_cut_around_the_place() {
+        let text = format!("{}KEY{}", "a".repeat(500), "b".repeat(500));
+        let rendered = message(&text, 500, 503).render(false);
+        let mut lines = rendered.lines().skip(2);
+        let (line, mark) = (lines.next().unwrap_or_default(), lines.next().unwrap_or_default());
+        let column = |text: &str, sign: &str| text.find(sign).map(|at| text[..at].chars().count());
+        assert_eq!(column(line, "KEY"), column(mark, "^^^ here"), "{rendered}");
+        assert!(line.chars().count() < 200 && line.ends_with('…'), "{rendered}");
+    }
+
+    #[test]
+    fn control_characters_of_a_file_do_not_reach_the_terminal() {
+        let rendered = message("a: \x1b[31m\tred", 3, 8).render(false);
+        assert!(!rendered.contains(['\x1b', '\t']), "{rendered:?}");
+    }
+
+    #[test]
+    fn a_place_behind_the_end_or_inside_a_character_is_no_reason_to_stop() {
+        for start in 0..9 {
+            assert!(message("ä: ö\n", start, start + 3).render(true).contains("here"));
+        }
+    }
+}

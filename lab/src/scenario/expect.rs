@@ -82,7 +82,7 @@ record! {
 
 choice! {
     /// The state of a node, as the manager calls it.
-    pub enum NodeStatus: "a node's status" {
+    pub enum NodeStatus: "a status" {
         /// Known by its address only.
         Pending = "Pending",
         /// Answers.

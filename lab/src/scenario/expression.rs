@@ -102,3 +102,30 @@ impl JsonSchema for Expression {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Expression;
+
+    #[test]
+    fn an_expression_keeps_its_text_and_is_understood() {
+        let wish = Expression::parse("disk!=~ssd*").expect("it is good");
+        assert_eq!(wish.text, "disk!=~ssd*");
+        assert!(wish.soft && wish.negated);
+        assert_eq!((wish.key.as_str(), wish.pattern.as_str()), ("disk", "ssd*"));
+    }
+
+    #[test]
+    fn what_the_manager_refuses_gets_advice() {
+        for (text, advice) in [
+            ("zone=a", "did you mean `zone==a`?"),
+            ("zone", "an expression has one of the operators == and !="),
+            ("zone == a", "no blanks around the operator: `zone==a`"),
+            ("z==a", "`z` is not a key: two or more of a-z 0-9 _ - ."),
+            ("zone==~", "the value is missing"),
+            ("zone==/[/", "`/[/` is not a regular expression"),
+        ] {
+            assert_eq!(Expression::parse(text).map(|_| ()), Err(advice.to_owned()), "{text}");
+        }
+    }
+}

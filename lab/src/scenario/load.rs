@@ -140,7 +140,8 @@ fn read(path: &Path) -> Result<Source, Box<Diagnostic>> {
     };
     let bytes = std::fs::read(path).map_err(|error| problem(error.to_string()))?;
     match String::from_utf8(bytes) {
-        Ok(text) => Ok(Source::new(path, text)),
+        // Some editors begin a file with a byte order mark.
+        Ok(text) => Ok(Source::new(path, text.trim_start_matches('\u{feff}'))),
         Err(error) => {
             let at = error.utf8_error().valid_up_to();
             Err(problem(format!("byte {at} is not UTF-8 text")))

@@ -36,7 +36,7 @@ pub use expect::Expect;
 pub use expression::Expression;
 pub use file::Invariant;
 pub use load::{Overrides, Scenario, load, parse};
-pub use name::{Names, expand};
+pub use name::{Names, Range};
 pub use port::{Exposed, Port, Protocol};
 pub use scalar::{Memory, Period};
 pub use schema::schema;

@@ -194,3 +194,40 @@ impl JsonSchema for Exposed {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ports_are_read_as_docker_reads_them() {
+        for (text, shown) in [
+            ("80", "80/tcp"),
+            ("8080:80", "8080:80/tcp"),
+            ("53:53/udp", "53:53/udp"),
+            ("127.0.0.1:80:80", "127.0.0.1:80:80/tcp"),
+            ("127.0.0.1::80/sctp", "127.0.0.1::80/sctp"),
+        ] {
+            assert_eq!(Port::parse(text).map(|port| port.to_string()).as_deref(), Ok(shown));
+        }
+        for text in ["", "0", "65536", ":80", "80:", "a:80", "80:80:80", "1:2:3:4", "80/", "-80"] {
+            assert!(Port::parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn ports_conflict_as_the_classic_manager_sees_it() {
+        let conflict = |one: &str, other: &str| {
+            let read = |text| Port::parse(text).expect("the port is good");
+            assert_eq!(read(one).conflicts(&read(other)), read(other).conflicts(&read(one)));
+            read(one).conflicts(&read(other))
+        };
+        assert!(conflict("80:80", "80:8080"));
+        assert!(conflict("53:53/udp", "53:53/tcp"), "protocols are not compared");
+        assert!(conflict("10.0.0.1:80:80", "80:80"));
+        assert!(conflict("10.0.0.1:80:80", "0.0.0.0:80:80"));
+        assert!(!conflict("10.0.0.1:80:80", "10.0.0.2:80:80"));
+        assert!(!conflict("80", "80"), "any free port is no conflict");
+        assert!(!conflict("80:80", "81:80"));
+    }
+}

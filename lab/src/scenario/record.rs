@@ -146,6 +146,8 @@ pub struct Fields<'a> {
     what: &'static str,
     node: &'a Node,
     entries: Vec<(&'a str, &'a Node)>,
+    /// Keys that were probably meant by unknown ones: they are not missing too.
+    meant: Vec<&'a str>,
 }
 
 impl<'a> Fields<'a> {
@@ -158,11 +160,12 @@ impl<'a> Fields<'a> {
         keys: &[&'static str],
         short: &[&'static str],
     ) -> Option<Self> {
+        let mut meant = Vec::new();
         let entries = match (&node.value, short) {
             (Value::Map(entries), _) => {
                 for (key, _) in entries {
                     if !keys.contains(&key.value.as_str()) {
-                        unknown(cx, key, what, keys);
+                        meant.extend(unknown(cx, key, what, keys));
                     }
                 }
                 entries.iter().map(|(key, node)| (key.value.as_str(), node)).collect()
@@ -179,7 +182,7 @@ impl<'a> Fields<'a> {
                 return None;
             }
         };
-        Some(Self { what, node, entries })
+        Some(Self { what, node, entries, meant })
     }
 
     /// The value of a key that may be absent.
@@ -193,13 +196,22 @@ impl<'a> Fields<'a> {
         if self.entries.iter().any(|(name, _)| *name == key) {
             return self.optional(cx, key);
         }
+        if self.meant.contains(&key) {
+            return None;
+        }
         let label = format!("{} needs `{key}`", self.what);
         cx.error(self.node.anchor(), format!("`{key}` is missing"), label);
         None
     }
 }
 
-fn unknown(cx: &mut Context, key: &Spanned<String>, what: &str, keys: &[&'static str]) {
+/// Notes an unknown key; the result is the key that was probably meant.
+fn unknown(
+    cx: &mut Context,
+    key: &Spanned<String>,
+    what: &str,
+    keys: &[&'static str],
+) -> Option<&'static str> {
     let found = closest(&key.value, keys.iter().copied());
     // What a step knows, apart from two keys, are verbs.
     let verb = what == "a step" && !matches!(found, Some("expect" | "within"));
@@ -210,6 +222,7 @@ fn unknown(cx: &mut Context, key: &Spanned<String>, what: &str, keys: &[&'static
     };
     cx.error(key.span, format!("unknown {noun} `{}`", key.value), label)
         .note(format!("{what} has: {}", keys.join(", ")));
+    found
 }
 
 /// The schema of a record: name, whether it is required, description and schema of each field.

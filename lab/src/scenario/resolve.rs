@@ -11,7 +11,7 @@ use super::context::Context;
 use super::decode::Entry;
 use super::expect::Strategy;
 use super::file::{ClusterKeys, EngineKeys, HostKeys, ManagerKeys};
-use super::name::expand;
+use super::name::Range;
 use super::span::{Span, Spanned};
 
 /// Images that every engine holds in every scenario.
@@ -108,8 +108,8 @@ pub fn resolve(keys: &ClusterKeys, name: &str, tls: bool, cx: &mut Context) -> R
 
 /// The names of the hosts that one key stands for.
 fn host_names(key: &Spanned<String>, cx: &mut Context) -> Option<Vec<String>> {
-    let names = match expand(&key.value) {
-        Ok(names) => names,
+    let names = match Range::parse(&key.value) {
+        Ok(range) => range.all(),
         Err(why) => {
             cx.error(key.span, format!("`{}` is not a host name", key.value), why);
             return None;
@@ -167,7 +167,7 @@ fn addresses(slots: &[Slot<'_>], network: Subnet, cx: &mut Context) -> Vec<Ipv4A
             cx.error(address.span, title, format!("`{other}` has it too"));
         }
     }
-    let mut free = (2..).map(|n| Ipv4Addr::from(u32::from(network.base) + n));
+    let mut free = (2..).map(|n| Ipv4Addr::from(u32::from(network.base).wrapping_add(n)));
     let mut free = free.by_ref().filter(|address| !taken.contains_key(address));
     let mut full = false;
     let mut deal = |slot: &Slot<'_>| {
@@ -189,10 +189,10 @@ fn check_address(address: &Spanned<Ipv4Addr>, network: Subnet, cx: &mut Context)
     let ip = address.value;
     let size = 1u32 << (32 - u32::from(network.prefix));
     let base = u32::from(network.base);
-    let (first, last) = (Ipv4Addr::from(base + 2), Ipv4Addr::from(base + size - 2));
+    let (first, last) = (Ipv4Addr::from(base + 2), Ipv4Addr::from(base + (size - 2)));
     let (title, label) = if ip == network.base {
         (format!("{ip} is the network's own address"), "a host cannot have it".to_owned())
-    } else if ip == Ipv4Addr::from(base + size - 1) {
+    } else if ip == Ipv4Addr::from(base + (size - 1)) {
         (format!("{ip} is the network's broadcast address"), "a host cannot have it".to_owned())
     } else if ip == gateway(network) {
         let label = "the first address of the network is its gateway's".to_owned();
@@ -215,8 +215,8 @@ fn engine_of(keys: &EngineKeys, index: usize, cx: &mut Context) -> Engine {
     let mut labels = IndexMap::new();
     for Entry { key, value, .. } in &keys.labels.0 {
         let Some(value) = value else { continue };
-        let around = match expand(&value.0) {
-            Ok(all) => all[index % all.len()].clone(),
+        let around = match Range::parse(&value.0) {
+            Ok(range) => range.nth(index),
             Err(why) => {
                 // One message for the whole range of hosts.
                 if index == 0 {
@@ -252,7 +252,9 @@ pub fn check(keys: &ClusterKeys, resolved: &Resolved, cx: &mut Context) {
         let Some(host) = &entry.value else { continue };
         check_host(host, cluster, cx);
         if let Some(second) = &host.store {
-            if store.is_some() || expand(&entry.key.value).is_ok_and(|names| names.len() > 1) {
+            if store.is_some()
+                || Range::parse(&entry.key.value).is_ok_and(|range| range.count() > 1)
+            {
                 cx.error(second.span, "a cluster has one store", "a second one");
             }
             store = Some(second);
@@ -290,6 +292,15 @@ fn check_host(host: &HostKeys, cluster: &Cluster, cx: &mut Context) {
             let label = format!("{owner} listens there");
             cx.error(port.span, format!("the manager cannot have port {}", port.value), label);
         }
+    }
+    for word in host.manager.iter().flat_map(|manager| &manager.options) {
+        let key = match word.0.split('=').next() {
+            Some("--strategy") => "strategy",
+            Some("-H" | "--host") => "port",
+            _ => continue,
+        };
+        let title = format!("`{}` is not given among the options", word.0);
+        cx.error(word.span, title, format!("write `{key}: …` beside them"));
     }
     if let Some(engine) = &host.engine {
         if let Some(cpus) = engine.cpus.as_ref().filter(|cpus| cpus.value == 0) {

@@ -47,7 +47,7 @@ impl Kind {
         }
         // 1_000 is a number to the base 10, 0x1f, 0o17 and 0b1 to others, 22:22 to the base 60.
         let based = ["0x", "0o", "0b"].iter().find_map(|prefix| digits.strip_prefix(prefix));
-        if based.is_some_and(|rest| rest.bytes().all(|b| b.is_ascii_hexdigit()))
+        if based.is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_hexdigit()))
             || digits.contains('_') && all_digits(&digits.replace('_', ""))
         {
             return Self::Trap;
@@ -105,7 +105,7 @@ impl Decode for Memory {
             return Some(Self(bytes));
         }
         let lower = unit.to_lowercase();
-        let label = if number.is_none() {
+        let label = if number.is_none() || unit.starts_with('.') {
             format!("`{text}` is not a whole number with a unit")
         } else if factor.is_some() {
             "more than 64 bits can count".to_owned()
@@ -171,6 +171,9 @@ impl Decode for Period {
         };
         let label = match (number, factor, meant) {
             (None, ..) => format!("`{text}` is not a whole number with a unit"),
+            _ if unit.starts_with('.') => {
+                format!("`{text}` is not a whole number: take a smaller unit")
+            }
             (_, Some(_), _) => "more milliseconds than 64 bits can count".to_owned(),
             _ if unit.is_empty() => {
                 format!("a number without a unit: write `{digits}s` for seconds")
@@ -203,4 +206,67 @@ impl JsonSchema for Period {
 fn split_unit(text: &str) -> (&str, &str) {
     let at = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     (&text[..at], &text[at..])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::span::Source;
+    use super::super::yaml;
+    use super::*;
+
+    /// Reads a document that is one value; `None` if it has a mistake.
+    fn read<T: Decode>(text: &str) -> Option<T> {
+        let mut cx = Context::new(Source::new("value.yaml", text));
+        let node = yaml::parse(&mut cx).expect("the text is YAML");
+        let value = T::decode(&node, &mut cx);
+        assert_eq!(value.is_none(), cx.mistakes() == 1, "one message for each bad value: {text}");
+        value
+    }
+
+    #[test]
+    fn what_yaml_versions_read_differently_is_a_trap() {
+        for text in [
+            "on", "Off", "YES", "no", "y", "N", "012", "-07", "0x1F", "0o17", "0b1", "1_000",
+            "22:22", "1:30:00",
+        ] {
+            assert_eq!(Kind::of(text), Kind::Trap, "{text}");
+        }
+        for text in ["once", "none", "80:80", "1.2.3", "10.0.0.1", "a:b", "0x", "1e", "::1", "-"] {
+            assert_eq!(Kind::of(text), Kind::Text, "{text}");
+        }
+        for text in ["0", "-1", "+1", "42"] {
+            assert_eq!(Kind::of(text), Kind::Integer, "{text}");
+        }
+        for text in ["0.5", "1e3", "-1.5E-2", ".5"] {
+            assert_eq!(Kind::of(text), Kind::Float, "{text}");
+        }
+    }
+
+    #[test]
+    fn memory_has_a_binary_unit() {
+        assert_eq!(read("64MiB"), Some(Memory(64 << 20)));
+        assert_eq!(read("1GiB"), Some(Memory(1 << 30)));
+        assert_eq!(read("\"512B\""), Some(Memory(512)));
+        for text in ["64", "64m", "64MB", "64 MiB", "MiB", "-1MiB", "1.5GiB", "16777216TiB"] {
+            assert_eq!(read::<Memory>(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn memory_is_shown_in_its_largest_whole_unit() {
+        let shown = [0, 1, 1 << 10, 1536, 64 << 20, 1 << 30].map(|n| Memory(n).to_string());
+        assert_eq!(shown, ["0B", "1B", "1KiB", "1536B", "64MiB", "1GiB"]);
+    }
+
+    #[test]
+    fn time_has_a_unit() {
+        let read = |text| read::<Period>(text).map(|period| period.0);
+        assert_eq!(read("250ms"), Some(Duration::from_millis(250)));
+        assert_eq!(read("30s"), Some(Duration::from_secs(30)));
+        assert_eq!(read("5m"), Some(Duration::from_secs(300)));
+        assert_eq!(read("1d"), Some(Duration::from_secs(86_400)));
+        for text in ["30", "5min", "1.5s", "s", "-1s", "1h30m", "999999999999999999d"] {
+            assert_eq!(read(text), None, "{text}");
+        }
+    }
 }

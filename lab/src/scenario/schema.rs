@@ -17,6 +17,9 @@ pub fn schema() -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
+    use super::super::{container::ContainerSpec, expect, file, step};
     use super::*;
 
     #[test]
@@ -27,5 +30,46 @@ mod tests {
             "scenarios/schema.json is stale; regenerate it with:\n\n    \
              cargo lab schema > scenarios/schema.json\n"
         );
+    }
+
+    /// The keys of every record as its reader knows them, against all records of the schema.
+    #[test]
+    fn the_schema_has_the_readers_keys_and_no_others() {
+        let readers = [
+            ("ClusterKeys", file::ClusterKeys::KEYS),
+            ("ContainerSpec", ContainerSpec::KEYS),
+            ("EngineKeys", file::EngineKeys::KEYS),
+            ("Expect", expect::Expect::KEYS),
+            ("File", File::KEYS),
+            ("HostKeys", file::HostKeys::KEYS),
+            ("Http", expect::Http::KEYS),
+            ("Info", expect::Info::KEYS),
+            ("Kill", step::Kill::KEYS),
+            ("Logs", expect::Logs::KEYS),
+            ("ManagerKeys", file::ManagerKeys::KEYS),
+            ("Ps", expect::Ps::KEYS),
+            ("Remove", step::Remove::KEYS),
+            ("Rename", step::Rename::KEYS),
+            ("Step", step::StepKeys::KEYS),
+            ("Stop", step::Stop::KEYS),
+            ("Store", expect::Store::KEYS),
+            ("Target", step::Target::KEYS),
+            ("Wait", step::Wait::KEYS),
+        ];
+        let readers: BTreeMap<_, Vec<_>> =
+            readers.into_iter().map(|(name, keys)| (name.to_owned(), keys.to_vec())).collect();
+        let schema: Json = serde_json::from_str(&schema()).expect("the schema is JSON");
+        let defs = schema["$defs"].as_object().expect("the schema has definitions");
+        let records =
+            defs.iter().map(|(name, one)| (name.as_str(), one)).chain([("File", &schema)]);
+        let described: BTreeMap<_, Vec<_>> = records
+            .filter_map(|(name, record)| {
+                // A record that one of its fields may stand for is the second of two ways.
+                let long = record.pointer("/anyOf/1/properties");
+                let properties = record.get("properties").or(long)?.as_object()?;
+                Some((name.to_owned(), properties.keys().map(String::as_str).collect()))
+            })
+            .collect();
+        assert_eq!(readers, described);
     }
 }

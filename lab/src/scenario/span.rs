@@ -81,7 +81,7 @@ impl Source {
     }
 
     /// `offset`, moved back into the text and to the start of a character.
-    fn boundary(&self, offset: usize) -> usize {
+    pub(crate) fn boundary(&self, offset: usize) -> usize {
         let mut offset = offset.min(self.text.len());
         while !self.text.is_char_boundary(offset) {
             offset -= 1;

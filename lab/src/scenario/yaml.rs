@@ -223,3 +223,63 @@ impl Node {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::span::Source;
+    use super::*;
+
+    fn read(text: &str) -> (Option<Node>, Vec<String>) {
+        let mut cx = Context::new(Source::new("f.yaml", text));
+        let root = parse(&mut cx);
+        (root, cx.into_diagnostics().into_iter().map(|one| one.title).collect())
+    }
+
+    #[test]
+    fn every_key_and_value_knows_its_place() {
+        let text = "a: [ä, \"b c\"]\nd:\n  e: f\n";
+        let (root, mistakes) = read(text);
+        let root = root.expect("the text is YAML");
+        assert!(mistakes.is_empty());
+        let Value::Map(entries) = &root.value else { panic!("{root:?}") };
+        let Value::List(items) = &entries[0].1.value else { panic!("{root:?}") };
+        let slice = |span: Span| &text[span.start..span.end];
+        assert_eq!([items[0].span, items[1].span].map(slice), ["ä", "\"b c\""]);
+        assert_eq!(slice(entries[1].0.span), "d");
+        assert_eq!(root.get("d").and_then(|d| d.get("e")).map(|e| slice(e.span)), Some("f"));
+    }
+
+    #[test]
+    fn an_alias_stands_for_its_value_with_the_place_of_its_definition() {
+        let (root, mistakes) = read("a: &x [1]\nb: *x\n");
+        assert!(mistakes.is_empty(), "{mistakes:?}");
+        let root = root.expect("the text is YAML");
+        let spans = ["a", "b"].map(|key| root.get(key).map(|node| node.span));
+        assert_eq!(spans[0], spans[1]);
+    }
+
+    #[test]
+    fn aliases_cannot_blow_a_file_up() {
+        let mut text = "a0: &a0 [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]\n".to_owned();
+        for n in 1..12 {
+            let items = vec![format!("*a{}", n - 1); 10].join(", ");
+            text += &format!("a{n}: &a{n} [{items}]\n");
+        }
+        let (root, mistakes) = read(&text);
+        assert!(root.is_none());
+        assert_eq!(mistakes, ["the file has more than 200000 values"]);
+    }
+
+    #[test]
+    fn an_alias_inside_its_own_value_is_refused() {
+        let (root, mistakes) = read("a: &x [*x]\n");
+        assert!(root.is_none());
+        assert_eq!(mistakes, ["this alias refers to a value it is part of"]);
+    }
+
+    #[test]
+    fn the_second_of_two_equal_keys_is_a_mistake_at_any_depth() {
+        let (_, mistakes) = read("a: {b: 1, b: 2}\nc: 1\n'c': 2\n");
+        assert_eq!(mistakes, ["`b` is given twice", "`c` is given twice"]);
+    }
+}

@@ -1,6 +1,9 @@
 //! A world is where a scenario happens. The runner drives this trait and never knows which world
 //! it has.
 
+pub mod docker;
+pub mod simulated;
+
 use std::fmt;
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! One connection: opening, reading, writing, closing.
+//! One connection: its two ends, reading, writing, closing.
 
 use std::collections::VecDeque;
 use std::io::ErrorKind;
@@ -7,19 +7,12 @@ use std::task::{Poll, Waker};
 use bytes::Bytes;
 use tokio::io::ReadBuf;
 
-use super::core::{BACKLOG_MAX, ConnId, Core, Effects, Event, HostId, ListenerId, ScopeId, Target};
+use super::core::{ConnId, Core, Effects, HostId, ScopeId, Target};
+use super::dial::Dial;
 use crate::rng::Stream;
 
 /// How many bytes may be under way or unread in one direction.
 pub(super) const WINDOW: usize = 256 * 1024;
-/// When the attempts to connect follow each other, counted from the first, and when the last one
-/// has failed (Linux: six repetitions).
-const SYN_AT_US: [u64; 8] =
-    [0, 1_000_000, 3_000_000, 7_000_000, 15_000_000, 31_000_000, 63_000_000, 127_000_000];
-/// The attempt at which an address that nobody answers for is unreachable (Linux: three look-ups
-/// of a neighbour, a second apart).
-const UNREACHABLE_AT: usize = 2;
-
 /// An end of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Side {
@@ -95,18 +88,10 @@ pub(super) struct End {
     pub(super) credit: usize,
     /// How often in a row the oldest segment was sent again.
     pub(super) retries: u32,
-    /// Whether an [`Event::Deliver`] for this end is on the heap.
+    /// Whether a delivery for this end is on the heap.
     pub(super) scheduled: bool,
     pub(super) last_due_us: u64,
     pub(super) sent: u64,
-}
-
-/// How far an attempt to connect is.
-pub(super) struct Dial {
-    started_us: u64,
-    attempt: usize,
-    result: Option<Result<(), ErrorKind>>,
-    waker: Option<Waker>,
 }
 
 /// A connection.
@@ -119,7 +104,7 @@ pub(super) struct Conn {
     /// The draws of its packets, and its number among the connections of the two hosts.
     pub(super) draws: Stream,
     pub(super) number: u64,
-    dial: Option<Dial>,
+    pub(super) dial: Option<Dial>,
 }
 
 impl Conn {
@@ -146,7 +131,7 @@ impl Conn {
 
     /// The attempt to connect has succeeded.
     pub(super) fn established(&self) -> bool {
-        self.dial.as_ref().is_none_or(|dial| dial.result == Some(Ok(())))
+        self.dial.as_ref().is_none_or(Dial::succeeded)
     }
 
     pub(super) fn joins(&self, a: HostId, b: HostId) -> bool {
@@ -171,193 +156,6 @@ impl Conn {
 }
 
 impl Core {
-    /// Starts an attempt to connect; [`Core::poll_dial`] tells how it goes.
-    pub(super) fn dial(
-        &mut self,
-        now_us: u64,
-        (host, scope): (HostId, ScopeId),
-        target: Target,
-        fx: &mut Effects,
-    ) -> ConnId {
-        let to = match &target {
-            Target::Tcp(address, _) => self.route(host, *address),
-            Target::Unix(_) => Some(host),
-        };
-        // An address that nobody has draws as the host itself: it only needs some number.
-        let peer = to.unwrap_or(host);
-        let count = self.conn_counts.entry((host, peer)).or_default();
-        let number = *count;
-        *count += 1;
-        let draws = self.stream(host, peer);
-        let (client_port, server_port) = match &target {
-            Target::Tcp(_, port) => (self.ephemeral_port(host), *port),
-            Target::Unix(_) => (0, 0),
-        };
-        let id = self.next_conn;
-        self.next_conn += 1;
-        let client = End {
-            host: Some(host),
-            scope: Some(scope),
-            held: true,
-            life: Life::Open,
-            ..End::default()
-        };
-        let server = End { host: to, ..End::default() };
-        let dial = Some(Dial { started_us: now_us, attempt: 0, result: None, waker: None });
-        let delay = self.delay((host, peer), &draws, [number, 0, 0], 1_000_000);
-        self.conns.insert(
-            id,
-            Conn { client, server, target, client_port, server_port, draws, number, dial },
-        );
-        self.schedule(now_us + delay, Event::Syn(id), fx);
-        id
-    }
-
-    /// The outcome of an attempt, once there is one.
-    pub(super) fn poll_dial(&mut self, id: ConnId, waker: &Waker) -> Option<Result<(), ErrorKind>> {
-        let Some(conn) = self.conns.get_mut(&id) else {
-            return Some(Err(ErrorKind::ConnectionAborted));
-        };
-        let Some(dial) = &mut conn.dial else { return Some(Ok(())) };
-        match dial.result {
-            None => {
-                dial.waker = Some(waker.clone());
-                None
-            }
-            Some(Ok(())) => {
-                conn.dial = None;
-                Some(Ok(()))
-            }
-            Some(Err(kind)) => {
-                self.conns.remove(&id);
-                Some(Err(kind))
-            }
-        }
-    }
-
-    pub(super) fn on_syn(&mut self, now_us: u64, id: ConnId, fx: &mut Effects) {
-        let Some(conn) = self.conns.get(&id) else { return };
-        let Some(dial) = &conn.dial else { return };
-        let attempt = dial.attempt;
-        let (from, to) = (conn.client.host.expect("a client has a host"), conn.server.host);
-        if attempt + 1 == SYN_AT_US.len() {
-            return self.finish_dial(id, Err(ErrorKind::TimedOut), fx);
-        }
-        let to = match to {
-            Some(to) if self.hosts[to].up => to,
-            _ if attempt >= UNREACHABLE_AT => {
-                return self.finish_dial(id, Err(ErrorKind::HostUnreachable), fx);
-            }
-            _ => return self.dial_again(now_us, id, fx),
-        };
-        if !self.open(from, to) {
-            return self.dial_again(now_us, id, fx);
-        }
-        let conn = &self.conns[&id];
-        let refused = match self.listener_at(to, &conn.target) {
-            None => true,
-            Some(listener) if self.listeners[&listener].backlog.len() >= BACKLOG_MAX => {
-                return self.dial_again(now_us, id, fx);
-            }
-            Some(_) => false,
-        };
-        let conn = self.conns.get_mut(&id).expect("it was there");
-        if !refused {
-            conn.server.life = Life::Opening;
-        }
-        let conn = &self.conns[&id];
-        let packet = [conn.number, 1, attempt as u64];
-        let delay = self.delay((to, from), &conn.draws, packet, 1_000_000);
-        self.schedule(now_us + delay, Event::SynAck { conn: id, refused }, fx);
-    }
-
-    pub(super) fn on_syn_ack(&mut self, now_us: u64, id: ConnId, refused: bool, fx: &mut Effects) {
-        let Some(conn) = self.conns.get_mut(&id) else { return };
-        let Some((from, to)) = conn.path(Side::Client) else { return };
-        if conn.dial.is_none() {
-            return;
-        }
-        if !self.open(to, from) {
-            return self.dial_again(now_us, id, fx);
-        }
-        if refused {
-            return self.finish_dial(id, Err(ErrorKind::ConnectionRefused), fx);
-        }
-        self.send(now_us, id, Side::Client, Payload::Open, fx);
-        self.finish_dial(id, Ok(()), fx);
-    }
-
-    fn dial_again(&mut self, now_us: u64, id: ConnId, fx: &mut Effects) {
-        let Some(conn) = self.conns.get_mut(&id) else { return };
-        let Some(dial) = &mut conn.dial else { return };
-        dial.attempt += 1;
-        let (attempt, started_us, number) = (dial.attempt, dial.started_us, conn.number);
-        let (draws, from) = (conn.draws, conn.client.host.expect("a client has a host"));
-        let to = conn.server.host.unwrap_or(from);
-        let mut at_us = started_us + SYN_AT_US[attempt];
-        // The last entry is when the attempt is given up: no packet travels.
-        if attempt + 1 < SYN_AT_US.len() {
-            at_us += self.delay((from, to), &draws, [number, 0, attempt as u64], 1_000_000);
-        }
-        self.schedule(at_us.max(now_us), Event::Syn(id), fx);
-    }
-
-    fn finish_dial(&mut self, id: ConnId, result: Result<(), ErrorKind>, fx: &mut Effects) {
-        let Some(conn) = self.conns.get_mut(&id) else { return };
-        let Some(dial) = &mut conn.dial else { return };
-        dial.result = Some(result);
-        fx.wake(&mut dial.waker);
-    }
-
-    /// The next connection of a listener, whose socket `scope` owns from now on, and the peer's
-    /// address. `Ok(None)`: none yet; `Err`: the listener is gone.
-    pub(super) fn accept(
-        &mut self,
-        id: ListenerId,
-        scope: ScopeId,
-        waker: &Waker,
-    ) -> Result<Option<(ConnId, String)>, ErrorKind> {
-        let Some(listener) = self.listeners.get_mut(&id) else {
-            return Err(ErrorKind::InvalidInput);
-        };
-        let Some(id) = listener.backlog.pop_front() else {
-            listener.waker = Some(waker.clone());
-            return Ok(None);
-        };
-        let conn = self.conns.get_mut(&id).expect("the backlog holds its connections");
-        conn.server.scope = Some(scope);
-        let client = conn.client.host.expect("a client has a host");
-        let peer = match &conn.target {
-            Target::Unix(_) => String::new(),
-            Target::Tcp(ip, _) if ip.is_loopback() || ip.is_unspecified() => {
-                format!("127.0.0.1:{}", conn.client_port)
-            }
-            Target::Tcp(..) => format!("{}:{}", self.hosts[client].address, conn.client_port),
-        };
-        Ok(Some((id, peer)))
-    }
-
-    /// The handshake is complete at the server's end.
-    pub(super) fn on_open(&mut self, now_us: u64, id: ConnId, fx: &mut Effects) {
-        let Some(conn) = self.conns.get_mut(&id) else { return };
-        let Some(host) = conn.server.host else { return };
-        if conn.server.life != Life::Opening {
-            // The host that answered the attempt has lost its memory since.
-            return self.send_reset(now_us, id, Side::Server, fx);
-        }
-        conn.server.life = Life::Open;
-        let target = conn.target.clone();
-        match self.listener_at(host, &target) {
-            Some(listener) => {
-                self.conns.get_mut(&id).expect("it was there").server.held = true;
-                let state = self.listeners.get_mut(&listener).expect("its port is bound");
-                state.backlog.push_back(id);
-                fx.wake(&mut state.waker);
-            }
-            None => self.abort(now_us, id, Side::Server, fx),
-        }
-    }
-
     /// Fills `buf` with what has arrived; nothing added means the end.
     pub(super) fn read(
         &mut self,

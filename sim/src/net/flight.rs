@@ -57,6 +57,10 @@ impl Core {
         let Some((from, to)) = conn.path(side) else { return };
         let end = conn.end(side);
         end.scheduled = false;
+        // Asking for window is repeated for ever, data is not.
+        if end.retries > RETRIES_MAX && (end.unacked || !end.queue.is_empty()) {
+            return self.give_up(id, side, fx);
+        }
         if !self.open(from, to) {
             return self.lost(now_us, id, side, fx);
         }
@@ -120,7 +124,7 @@ impl Core {
         self.forget_if_finished(id);
     }
 
-    /// Schedules the next try of `side`, or gives the connection up after the last one.
+    /// Schedules the next try of `side`.
     pub(super) fn back_off(&mut self, now_us: u64, id: ConnId, side: Side, fx: &mut Effects) {
         let Some(conn) = self.conns.get_mut(&id) else { return };
         let end = conn.end(side);
@@ -131,19 +135,20 @@ impl Core {
             end.retries = 0;
             return;
         }
-        // Asking for window is repeated for ever, data is not.
-        let data = !end.queue.is_empty() || end.unacked;
-        if data && end.retries >= RETRIES_MAX {
-            end.error = Some(ErrorKind::TimedOut);
-            end.die();
-            fx.wake(&mut end.reader);
-            fx.wake(&mut end.writer);
-            return self.forget_if_finished(id);
-        }
         let rto_us = (RTO_MIN_US << end.retries.min(16)).min(RTO_MAX_US);
         end.retries += 1;
         end.scheduled = true;
         self.schedule(now_us + rto_us, Event::Deliver(id, side), fx);
+    }
+
+    /// The last try of `side` stayed without an answer.
+    fn give_up(&mut self, id: ConnId, side: Side, fx: &mut Effects) {
+        let end = self.conns.get_mut(&id).expect("the caller has it").end(side);
+        end.error = Some(ErrorKind::TimedOut);
+        end.die();
+        fx.wake(&mut end.reader);
+        fx.wake(&mut end.writer);
+        self.forget_if_finished(id);
     }
 
     /// A segment of `side` reaches the other end.

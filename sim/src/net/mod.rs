@@ -1,6 +1,6 @@
 //! The virtual network: TCP between hosts, as an event heap.
 //!
-//! [`core::Core`] is the network as a pure state machine: sockets call it with the time, it
+//! `Core` is the network as a pure state machine: sockets call it with the time, it
 //! answers at once, and what must happen later goes onto a heap of events ordered by (microsecond,
 //! sequence number). One pump task sleeps until the first event is due and applies all that are;
 //! nothing ticks, so an idle network costs nothing. The runtime's clock has a grain of one
@@ -9,7 +9,8 @@
 //! | file | what it holds |
 //! | --- | --- |
 //! | `core` | hosts, links, ports, the heap |
-//! | `conn` | one connection: opening, windows, closing |
+//! | `dial` | opening connections |
+//! | `conn` | one connection: windows, closing |
 //! | `flight` | segments under way: delivery, loss, retransmission |
 //! | `socket` | the sockets that production code sees |
 //! | `errors` | errors in the words of the operating system |
@@ -22,6 +23,7 @@
 
 mod conn;
 mod core;
+mod dial;
 mod errors;
 mod flight;
 mod socket;

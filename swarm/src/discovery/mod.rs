@@ -87,3 +87,6 @@ pub fn open(
 fn cannot_register<'a>() -> BoxFuture<'a, Result<(), String>> {
     Box::pin(std::future::ready(Err("not implemented in this discovery service".to_owned())))
 }
+
+#[cfg(test)]
+mod tests;

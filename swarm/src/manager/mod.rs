@@ -203,3 +203,6 @@ impl Manager {
         receiver.await.ok()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,7 +7,7 @@ use super::super::context::suggestion;
 use super::super::expect::{Expect, Http, Info, Ps, State, Store};
 use super::super::span::{Span, Spanned};
 use super::super::step::{Step, Verb};
-use super::story::Story;
+use super::story::{Story, counted};
 
 /// The directory in which agents announce their engines.
 const NODES: &str = "docker/swarm/nodes";
@@ -16,10 +16,7 @@ impl<'a> Story<'a> {
     /// Notes what cannot hold after a step.
     pub(super) fn expect(&mut self, step: &Step, expect: &Expect) {
         if is_empty(expect) {
-            let title = "an expectation without content";
-            self.cx
-                .error(expect.span, title, "say what must hold")
-                .note(format!("an expectation has: {}", Expect::KEYS.join(", ")));
+            self.without_content("an expectation", expect.span, Expect::KEYS);
             return;
         }
         self.subject(step, expect);
@@ -84,9 +81,8 @@ impl<'a> Story<'a> {
         if nothing && ps.named.is_none() && ps.names.is_none() && ps.nodes.is_none() {
             self.without_content("a ps expectation", ps.span, Ps::KEYS);
         }
-        let here = self.complete.then(|| u64::try_from(self.containers.len()).unwrap_or(u64::MAX));
         for number in [&ps.running, &ps.total].into_iter().flatten() {
-            self.at_most(number.value, number.span, here, "the steps so far leave");
+            self.no_more_containers(number);
         }
         if let (Some(running), Some(total)) = (&ps.running, &ps.total)
             && running.value > total.value
@@ -110,7 +106,7 @@ impl<'a> Story<'a> {
         for entry in ps.nodes.iter().flat_map(|nodes| &nodes.0) {
             self.engine_host(&entry.key, resolved);
             if let Some(number) = &entry.value {
-                self.at_most(number.value, number.span, here, "the steps so far leave");
+                self.no_more_containers(number);
             }
         }
     }
@@ -126,12 +122,11 @@ impl<'a> Story<'a> {
             self.without_content("an info expectation", info.span, Info::KEYS);
         }
         for number in [&info.nodes, &info.healthy].into_iter().flatten() {
-            self.at_most(number.value, number.span, self.engines(), "the cluster has");
+            self.no_more_engines(number);
         }
-        let here = self.complete.then(|| u64::try_from(self.containers.len()).unwrap_or(u64::MAX));
         let counts = [&info.containers, &info.running, &info.paused, &info.stopped];
         for number in counts.into_iter().flatten() {
-            self.at_most(number.value, number.span, here, "the steps so far leave");
+            self.no_more_containers(number);
         }
         let Some(resolved) = self.resolved else { return };
         match (&info.node, about_node) {
@@ -177,8 +172,12 @@ impl<'a> Story<'a> {
             }
         }
         if let Some(count) = &store.count {
-            let most = u64::try_from(known.len()).ok();
-            self.at_most(count.value, count.span, most, "the agents of the cluster are");
+            let most = u64::try_from(known.len()).unwrap_or(u64::MAX);
+            if count.value > most {
+                let title = format!("{} keys are more than there can be", count.value);
+                let label = format!("the cluster has {}", counted(most, "agent"));
+                self.cx.error(count.span, title, label);
+            }
         }
     }
 
@@ -200,6 +199,9 @@ impl<'a> Story<'a> {
     }
 
     fn without_content(&mut self, what: &str, span: Span, keys: &[&str]) {
+        if self.cx.spoiled(span) {
+            return;
+        }
         let note = format!("{what} has: {}", keys.join(", "));
         self.cx.error(span, format!("{what} without content"), "say what must hold").note(note);
     }

@@ -8,7 +8,7 @@ use super::super::expression::Expression;
 use super::super::resolve::Resolved;
 use super::super::scalar::Memory;
 use super::super::span::{Span, Spanned};
-use super::story::{Story, is_literal, some};
+use super::story::{Story, counted, is_literal, some};
 
 /// Labels that engines give themselves: their values are not in the file.
 const OWN_LABELS: &[&str] =
@@ -123,7 +123,7 @@ impl<'a> Story<'a> {
                 let other = format!("no engine has the label `{}`", constraint.key);
                 suggestion(&constraint.key, known, &other)
             }
-            _ => format!("{} excludes the last", first.by),
+            _ => "no engine that is left satisfies this".to_owned(),
         };
         let width = hosts.iter().map(|host| host.len()).max().unwrap_or(0);
         let lines: Vec<_> = hosts
@@ -160,19 +160,14 @@ impl<'a> Story<'a> {
             let free = left.iter().filter(|host| !holder(host)).count();
             if port.host.is_some() && spec.name.len() > free {
                 let hosts: Vec<_> = left.iter().map(|host| host.name.as_str()).collect();
-                let taken = left.len() - free;
-                let title = format!(
-                    "{} with the host port {} need as many engines",
-                    containers(spec.name.len()),
-                    port.host.unwrap_or_default()
-                );
-                let label = match taken {
-                    0 => format!("{} can have them", engines(left.len())),
-                    _ => format!(
-                        "{} can have them, {taken} with that port taken",
-                        engines(left.len())
-                    ),
-                };
+                let number = port.host.unwrap_or_default();
+                let many = |n: usize, noun| counted(u64::try_from(n).unwrap_or(u64::MAX), noun);
+                let wanted = many(spec.name.len(), "container");
+                let title = format!("{wanted} cannot have the host port {number}");
+                let mut label = format!("{} can have them", many(left.len(), "engine"));
+                if free < left.len() {
+                    label += &format!(", {} with that port taken", left.len() - free);
+                }
                 self.cx.error(port.span, title, label).note(format!("left: {}", some(&hosts)));
                 return;
             }
@@ -264,7 +259,7 @@ fn tests<'t>(spec: &'t ContainerSpec, resolved: &'t Resolved) -> Vec<Test<'t>> {
             (u64::from(cpus.value) > total).then(|| Refusal {
                 span: cpus.span,
                 by: format!("`cpus: {}`", cpus.value),
-                has: format!("has {} CPUs", engine.cpus),
+                has: format!("has {}", counted(engine.cpus.into(), "CPU")),
             })
         }));
     }
@@ -304,12 +299,4 @@ fn overcommit(manager: &Manager) -> Option<u64> {
     let ratio: f64 = value.1.parse().ok()?;
     // Text is the exact way from a ratio to whole percents; a negative ratio has none here.
     format!("{:.0}", (ratio * 100.0).trunc()).parse().ok()
-}
-
-fn containers(count: usize) -> String {
-    if count == 1 { "a container".to_owned() } else { format!("{count} containers") }
-}
-
-fn engines(count: usize) -> String {
-    if count == 1 { "one engine".to_owned() } else { format!("{count} engines") }
 }

@@ -90,8 +90,7 @@ impl<'a> Story<'a> {
                 self.vacant(&rename.to);
             }
             Verb::Wait(wait) => {
-                let label = "the cluster has";
-                self.at_most(wait.healthy.value, wait.healthy.span, self.engines(), label);
+                self.no_more_engines(&wait.healthy);
             }
             Verb::Expect => {}
         }
@@ -202,17 +201,35 @@ impl<'a> Story<'a> {
         }
     }
 
-    /// Notes a number that is larger than it can be; `owner` says who has `most`.
-    pub(super) fn at_most(&mut self, number: u64, span: Span, most: Option<u64>, owner: &str) {
-        if let Some(most) = most
-            && number > most
+    /// Notes a number of nodes that is larger than it can be.
+    pub(super) fn no_more_engines(&mut self, number: &Spanned<u64>) {
+        if let Some(most) = self.engines()
+            && number.value > most
         {
-            let title = format!("{number} is more than there can be");
-            self.cx.error(span, title, format!("{owner} {most}"));
+            let title = format!("{} nodes are more than there can be", number.value);
+            self.cx.error(
+                number.span,
+                title,
+                format!("the cluster has {}", counted(most, "engine")),
+            );
         }
     }
 
-    /// The most engines that the manager can know, if that is certain.
+    /// Notes a number of containers that is larger than it can be.
+    pub(super) fn no_more_containers(&mut self, number: &Spanned<u64>) {
+        let most = u64::try_from(self.containers.len()).unwrap_or(u64::MAX);
+        if self.complete && number.value > most {
+            let title =
+                format!("{} are more than there can be", counted(number.value, "container"));
+            let names: Vec<_> = self.containers.keys().map(String::as_str).collect();
+            let label = format!("the steps so far leave {}", counted(most, "container"));
+            let note = format!("containers here: {}", some(&names));
+            self.cx.error(number.span, title, label).note(note);
+        }
+    }
+
+    /// The most engines that the manager can know, if that is certain. Of a cluster without
+    /// engines that is said once, elsewhere.
     pub(super) fn engines(&self) -> Option<u64> {
         let resolved = self.resolved.filter(|resolved| !resolved.incomplete)?;
         let cluster = &resolved.cluster;
@@ -222,7 +239,7 @@ impl<'a> Story<'a> {
                 || host.engine.is_some() && (host.agent || cluster.store().is_none())
         };
         let count = cluster.hosts.iter().filter(known).count();
-        Some(u64::try_from(count).unwrap_or(u64::MAX))
+        u64::try_from(count).ok().filter(|count| *count > 0)
     }
 
     /// `LINE:COLUMN` of a place.
@@ -243,6 +260,11 @@ fn spec_of(verb: &Verb) -> Option<&ContainerSpec> {
 /// regular expression.
 pub(super) fn is_literal(pattern: &str) -> bool {
     pattern.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b))
+}
+
+/// A number of things.
+pub(super) fn counted(number: u64, noun: &str) -> String {
+    if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
 }
 
 /// A list of names, cut when it is long.

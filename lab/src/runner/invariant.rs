@@ -1,0 +1,217 @@
+//! What must hold after every step, read from the engines themselves and not from the manager
+//! under test.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+
+use super::view::{Endpoints, Row};
+use crate::scenario::cluster::Cluster;
+use crate::scenario::{Expression, Invariant};
+
+/// The label by which a manager marks the containers it made.
+const SWARM_ID: &str = "com.docker.swarm.id";
+/// The label in which a manager keeps the constraints of a container, as a JSON list.
+const CONSTRAINTS: &str = "com.docker.swarm.constraints";
+
+/// One container as its engine describes it.
+pub struct Found {
+    /// Host of the engine.
+    pub host: String,
+    /// Its row in the engine's list.
+    pub row: Row,
+    /// What the engine's inspect says.
+    pub inspect: Value,
+}
+
+impl Found {
+    /// Whether a manager made it: nothing is promised for what others made.
+    fn is_swarms(&self) -> bool {
+        self.inspect["Config"]["Labels"][SWARM_ID].is_string()
+    }
+}
+
+/// All containers of all engines that answer, and who did not.
+pub struct Truth {
+    /// The containers, by host and name.
+    pub containers: Vec<Found>,
+    /// Hosts whose engine did not answer.
+    pub silent: BTreeSet<String>,
+}
+
+impl Truth {
+    /// Asks every engine.
+    pub async fn read(endpoints: &Endpoints) -> Self {
+        let mut truth = Self { containers: Vec::new(), silent: BTreeSet::new() };
+        for (host, api) in &endpoints.engines {
+            let Ok(rows) = api.get("/containers/json?all=1").await else {
+                truth.silent.insert(host.clone());
+                continue;
+            };
+            let mut rows: Vec<_> =
+                rows.as_array().into_iter().flatten().map(Row::from_engine).collect();
+            rows.sort_by(|a, b| a.name.cmp(&b.name));
+            for row in rows {
+                // A container that went away since the list is not there: nothing to check.
+                if let Ok(inspect) = api.get(&format!("/containers/{}/json", row.id)).await {
+                    truth.containers.push(Found { host: host.clone(), row, inspect });
+                }
+            }
+        }
+        truth
+    }
+}
+
+/// What the manager acknowledged: container IDs with the names they were made under.
+pub type Acknowledged = BTreeMap<String, String>;
+
+/// Checks one invariant.
+///
+/// # Errors
+/// What is wrong, as a sentence.
+pub fn check(
+    invariant: Invariant,
+    truth: &Truth,
+    cluster: &Cluster,
+    acknowledged: &Acknowledged,
+) -> Result<(), String> {
+    match invariant {
+        Invariant::UniqueNames => unique_names(truth),
+        Invariant::UniquePorts => unique_ports(truth),
+        Invariant::WithinResources => within_resources(truth, cluster),
+        Invariant::ConstraintsHold => constraints_hold(truth, cluster),
+        Invariant::NothingLost => nothing_lost(truth, acknowledged),
+    }
+}
+
+fn within_resources(truth: &Truth, cluster: &Cluster) -> Result<(), String> {
+    for (host, engine) in cluster.engines() {
+        let here = truth.containers.iter().filter(|found| found.host == host.name);
+        let memory = |found: &Found| found.inspect["HostConfig"]["Memory"].as_u64().unwrap_or(0);
+        let used: u64 = here.filter(|found| found.is_swarms()).map(memory).sum();
+        if used > engine.memory {
+            let (name, has) = (&host.name, engine.memory);
+            return Err(format!(
+                "containers on {name} reserve {used} bytes of memory; it has {has}"
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Hard constraints on labels and names of hosts. Those on what an engine says of itself
+/// (`storagedriver` and the like) are not in the scenario and so not looked at.
+fn constraints_hold(truth: &Truth, cluster: &Cluster) -> Result<(), String> {
+    for found in truth.containers.iter().filter(|found| found.is_swarms()) {
+        let list = found.inspect["Config"]["Labels"][CONSTRAINTS].as_str().unwrap_or("[]");
+        let list: Vec<String> = serde_json::from_str(list).unwrap_or_default();
+        let labels =
+            cluster.host(&found.host).and_then(|h| h.engine.as_ref()).map(|engine| &engine.labels);
+        let Some(labels) = labels else { continue };
+        for expression in list.iter().filter_map(|text| Expression::parse(text).ok()) {
+            let value = match expression.key.as_str() {
+                "node" => Some(&found.host),
+                key => labels.get(key),
+            };
+            let Some(value) = value.filter(|_| !expression.soft) else { continue };
+            if !expression.matches([value.as_str()]) {
+                let (name, host) = (&found.row.name, &found.host);
+                return Err(format!("{name} must not be on {host}: {}", expression.text));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn unique_names(truth: &Truth) -> Result<(), String> {
+    let mut seen: BTreeMap<&str, &str> = BTreeMap::new();
+    for found in truth.containers.iter().filter(|found| found.is_swarms()) {
+        if let Some(other) = seen.insert(&found.row.name, &found.host) {
+            let name = &found.row.name;
+            return Err(format!("two containers are named {name}: on {other} and {}", found.host));
+        }
+    }
+    Ok(())
+}
+
+fn unique_ports(truth: &Truth) -> Result<(), String> {
+    let mut seen: BTreeMap<(&str, String), &str> = BTreeMap::new();
+    for found in truth.containers.iter().filter(|found| found.is_swarms()) {
+        let bindings = found.inspect["HostConfig"]["PortBindings"].as_object();
+        for (inner, binding) in bindings.into_iter().flatten() {
+            let kind = inner.rsplit_once('/').map_or("tcp", |(_, kind)| kind);
+            for one in binding.as_array().into_iter().flatten() {
+                let port = one["HostPort"].as_str().unwrap_or_default();
+                if port.is_empty() || port == "0" {
+                    continue;
+                }
+                let ip = one["HostIp"].as_str().unwrap_or_default();
+                let claim = (found.host.as_str(), format!("{ip}:{port}/{kind}"));
+                if let Some(other) = seen.insert(claim, &found.row.name) {
+                    let (host, name) = (&found.host, &found.row.name);
+                    return Err(format!("{other} and {name} both claim port {port} of {host}"));
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn nothing_lost(truth: &Truth, acknowledged: &Acknowledged) -> Result<(), String> {
+    // An engine that is silent may still hold what is not seen: no verdict is possible.
+    if !truth.silent.is_empty() {
+        return Ok(());
+    }
+    for (id, name) in acknowledged {
+        if !truth.containers.iter().any(|found| found.row.id == *id) {
+            let id = &id[..id.len().min(12)];
+            return Err(format!("{name} ({id}) was acknowledged and is on no engine any more"));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn found(host: &str, name: &str, port: &str) -> Found {
+        let row = json!({"Id": format!("{host}{name}"), "Names": [format!("/{name}")]});
+        let inspect = json!({
+            "Config": {"Labels": {SWARM_ID: "x"}},
+            "HostConfig": {"PortBindings": {"80/tcp": [{"HostPort": port}]}},
+        });
+        Found { host: host.into(), row: Row::from_engine(&row), inspect }
+    }
+
+    fn truth(containers: Vec<Found>) -> Truth {
+        Truth { containers, silent: BTreeSet::new() }
+    }
+
+    #[test]
+    fn a_name_twice_is_found_and_names_both_hosts() {
+        let error = unique_names(&truth(vec![found("a", "web", ""), found("b", "web", "")]));
+        assert_eq!(error.unwrap_err(), "two containers are named web: on a and b");
+        assert!(unique_names(&truth(vec![found("a", "x", ""), found("b", "y", "")])).is_ok());
+    }
+
+    #[test]
+    fn a_port_twice_on_one_host_is_found() {
+        let error = unique_ports(&truth(vec![found("a", "x", "80"), found("a", "y", "80")]));
+        assert_eq!(error.unwrap_err(), "x and y both claim port 80 of a");
+        assert!(unique_ports(&truth(vec![found("a", "x", "80"), found("b", "y", "80")])).is_ok());
+        assert!(unique_ports(&truth(vec![found("a", "x", ""), found("a", "y", "")])).is_ok());
+    }
+
+    #[test]
+    fn an_acknowledged_container_must_be_somewhere() {
+        let acknowledged = Acknowledged::from([("ax".to_owned(), "x".to_owned())]);
+        assert!(nothing_lost(&truth(vec![found("a", "x", "")]), &acknowledged).is_ok());
+        let error = nothing_lost(&truth(vec![]), &acknowledged).unwrap_err();
+        assert!(error.contains("x (ax) was acknowledged"), "{error}");
+        let silent = Truth { containers: vec![], silent: BTreeSet::from(["a".to_owned()]) };
+        assert!(nothing_lost(&silent, &acknowledged).is_ok());
+    }
+}

@@ -1,0 +1,305 @@
+//! Replays the steps of a scenario in any world and checks what they expect.
+//!
+//! The runner talks to the cluster as any client would: over the Docker API of the manager. Only
+//! the invariants look past it, at the engines.
+
+mod api;
+mod container;
+mod expect;
+mod explain;
+mod invariant;
+mod verb;
+mod view;
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use swarm::ctx::Ctx;
+
+use crate::event::{Event, SharedSink};
+use crate::scenario::cluster::Cluster;
+use crate::scenario::{Invariant, Scenario, Span, Step, Verb};
+use crate::world::{World, WorldError};
+
+use expect::Checker;
+use invariant::{Acknowledged, Truth};
+use view::Endpoints;
+
+/// Pause between two looks at something that is waited for.
+const POLL: Duration = Duration::from_millis(100);
+
+/// The verdict of a run, and how much was checked.
+#[derive(Clone, Debug, Default)]
+pub struct Outcome {
+    /// What did not hold; `None` when everything did.
+    pub failure: Option<Failure>,
+    /// Steps that were completed.
+    pub steps: usize,
+    /// Expectations that held.
+    pub expectations: usize,
+    /// Invariant checks that held.
+    pub invariants: usize,
+    /// Time that passed in the cluster.
+    pub cluster_time: Duration,
+    /// What to tell the user of a cluster that was left running.
+    pub kept: Option<String>,
+}
+
+/// Something that did not hold.
+#[derive(Clone, Debug)]
+pub struct Failure {
+    /// Number of the step, from 1.
+    pub step: usize,
+    /// Where in the file it was expected.
+    pub span: Span,
+    /// What is wrong, as a fragment fit for "error: …".
+    pub title: String,
+    /// What is said beside the place in the file.
+    pub label: String,
+    /// Details, each may have several lines.
+    pub notes: Vec<String>,
+}
+
+impl Failure {
+    /// The last `count` things that happened in the cluster before the failure, oldest first.
+    #[must_use]
+    pub fn last_events(&self, events: &[Event], count: usize) -> Vec<String> {
+        // What stores and engines log all the time says little; their warnings may say a lot.
+        let told = |event: &&Event| match event.component.as_str() {
+            "runner" | "network" => false,
+            "manager" | "agent" => true,
+            _ => !matches!(event.kind.as_str(), "log.info" | "log.debug"),
+        };
+        let mut last: Vec<_> =
+            events.iter().rev().filter(told).take(count).map(ToString::to_string).collect();
+        last.reverse();
+        last
+    }
+}
+
+/// What did not hold within a step.
+#[derive(Clone, Debug)]
+pub(crate) struct Miss {
+    pub span: Span,
+    pub title: String,
+    pub label: String,
+    pub notes: Vec<String>,
+}
+
+impl Miss {
+    fn new(span: Span, title: impl Into<String>, label: impl Into<String>) -> Self {
+        Self { span, title: title.into(), label: label.into(), notes: Vec::new() }
+    }
+
+    fn note(mut self, note: impl Into<String>) -> Self {
+        self.notes.push(note.into());
+        self
+    }
+}
+
+/// Replays `scenario` in `world`. `seed` is only told in the log; `until` is the last step to run.
+///
+/// # Errors
+/// When the world could not be brought up. That something did not hold is not an error but a
+/// verdict.
+pub async fn run(
+    world: &mut dyn World,
+    scenario: &Scenario,
+    sink: &SharedSink,
+    seed: Option<u64>,
+    until: Option<usize>,
+) -> Result<Outcome, WorldError> {
+    sink.emit(start_event(world, scenario, seed));
+    sink.emit(Event::new(Duration::ZERO, "lab", "runner", "cluster.up", Value::Null));
+    world.up().await?;
+    let client = world.client();
+    let endpoints = Endpoints::new(&client, &scenario.cluster).ok_or_else(|| {
+        WorldError::new("the cluster has no manager", "give a host `manager: {}`")
+    })?;
+    let mut runner = Runner {
+        world,
+        scenario,
+        sink,
+        client,
+        endpoints,
+        acknowledged: Acknowledged::new(),
+        outcome: Outcome::default(),
+    };
+    let last = until.unwrap_or(usize::MAX);
+    for (n, step) in scenario.steps.iter().enumerate().take(last) {
+        if let Err(miss) = runner.step(n + 1, step).await {
+            let Miss { span, title, label, notes } = miss;
+            runner.outcome.failure = Some(Failure { step: n + 1, span, title, label, notes });
+            break;
+        }
+        runner.outcome.steps += 1;
+    }
+    Ok(runner.finish())
+}
+
+/// The first event: everything that was drawn or chosen, so that the log alone can be replayed.
+fn start_event(world: &dyn World, scenario: &Scenario, seed: Option<u64>) -> Event {
+    let cluster = &scenario.cluster;
+    let mut fields = json!({
+        "scenario": scenario.name,
+        "world": world.name(),
+        "version": env!("CARGO_PKG_VERSION"),
+        "tls": if cluster.tls { "on" } else { "off" },
+        "hosts": cluster.hosts.len(),
+        "network": cluster.network.to_string(),
+        "engines": cluster.engines().count(),
+        "store": cluster.store().map(|(_, kind)| kind.to_string()).unwrap_or_default(),
+        "strategy": cluster.manager().map(|(_, m)| m.strategy.clone()).unwrap_or_default(),
+    });
+    if let Some(seed) = seed {
+        fields["seed"] = seed.into();
+    }
+    Event::new(Duration::ZERO, "lab", "runner", "run.start", fields)
+}
+
+struct Runner<'a> {
+    world: &'a mut dyn World,
+    scenario: &'a Scenario,
+    sink: &'a SharedSink,
+    client: Ctx,
+    endpoints: Endpoints,
+    acknowledged: Acknowledged,
+    outcome: Outcome,
+}
+
+impl Runner<'_> {
+    fn emit(&self, kind: &str, fields: Value) {
+        self.sink.emit(Event::new(self.world.now(), "lab", "runner", kind, fields));
+    }
+
+    fn cluster(&self) -> &Cluster {
+        &self.scenario.cluster
+    }
+
+    fn checker(&self) -> Checker<'_> {
+        Checker { endpoints: &self.endpoints, client: &self.client, cluster: self.cluster() }
+    }
+
+    /// One step: the verb, what is expected of it, the state of the cluster, the invariants.
+    async fn step(&mut self, n: usize, step: &Step) -> Result<(), Miss> {
+        let verb = step.verb.word();
+        self.emit("step.start", json!({"step": n, "verb": verb, "subject": verb::subject(step)}));
+        let result = match &step.verb {
+            Verb::Wait(wait) => self.wait(n, wait, step.within).await,
+            Verb::Expect => self.only_expect(n, step).await,
+            _ => self.act(n, step).await,
+        };
+        let result = match result {
+            Ok(()) => self.after(n, step).await,
+            Err(miss) => Err(miss),
+        };
+        match &result {
+            Ok(()) => self.emit("step.end", json!({"step": n, "ok": true})),
+            Err(miss) => {
+                self.emit("step.item", self.item(n, step, Duration::ZERO, "", "", false));
+                self.emit(
+                    "step.end",
+                    json!({"step": n, "ok": false, "title": miss.title, "notes": miss.notes}),
+                );
+            }
+        }
+        result
+    }
+
+    /// What the cluster looks like now goes into the log; then the invariants.
+    async fn after(&mut self, n: usize, step: &Step) -> Result<(), Miss> {
+        let mut state = json!({ "step": n });
+        if let (Some(state), Value::Object(seen)) =
+            (state.as_object_mut(), self.endpoints.snapshot().await)
+        {
+            state.extend(seen);
+        }
+        self.emit("cluster.state", state);
+        let truth = Truth::read(&self.endpoints).await;
+        for invariant in &self.scenario.always {
+            self.invariant(*invariant, &truth, step)?;
+            self.outcome.invariants += 1;
+        }
+        Ok(())
+    }
+
+    fn invariant(&self, invariant: Invariant, truth: &Truth, step: &Step) -> Result<(), Miss> {
+        invariant::check(invariant, truth, self.cluster(), &self.acknowledged).map_err(|why| {
+            Miss::new(step.span, why, format!("after this step, `{invariant}` does not hold"))
+        })
+    }
+
+    async fn only_expect(&mut self, n: usize, step: &Step) -> Result<(), Miss> {
+        let began = self.world.now();
+        self.expectations(step, &[]).await?;
+        let took = self.world.now() - began;
+        self.emit("step.item", self.item(n, step, took, "", "", true));
+        Ok(())
+    }
+
+    /// Checks what a step expects of `names`, again and again until its time is over.
+    async fn expectations(&mut self, step: &Step, names: &[String]) -> Result<(), Miss> {
+        let Some(expect) = &step.expect else { return Ok(()) };
+        let deadline = self.world.now() + step.within.unwrap_or_default();
+        loop {
+            let result = self.checker().check(expect, names).await;
+            match result {
+                Ok(held) => {
+                    self.outcome.expectations += held;
+                    return Ok(());
+                }
+                Err(miss) if self.world.now() >= deadline => {
+                    return Err(match step.within {
+                        Some(time) => miss.note(format!("waited {}", crate::report::human(time))),
+                        None => miss,
+                    });
+                }
+                Err(_) => tokio::time::sleep(POLL).await,
+            }
+        }
+    }
+
+    /// The fields of a `step.item`: one row of the report.
+    fn item(
+        &self,
+        n: usize,
+        step: &Step,
+        took: Duration,
+        result: &str,
+        detail: &str,
+        ok: bool,
+    ) -> Value {
+        self.named_item(n, step, &verb::subject(step), took, result, detail, ok)
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the columns of a row")]
+    fn named_item(
+        &self,
+        n: usize,
+        step: &Step,
+        subject: &str,
+        took: Duration,
+        result: &str,
+        detail: &str,
+        ok: bool,
+    ) -> Value {
+        json!({
+            "step": n, "verb": step.verb.word(), "subject": subject, "result": result,
+            "detail": detail, "ok": ok,
+            "took_us": u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
+        })
+    }
+
+    fn finish(mut self) -> Outcome {
+        self.outcome.cluster_time = self.world.now();
+        let outcome = &self.outcome;
+        self.emit(
+            "run.end",
+            json!({
+                "ok": outcome.failure.is_none(), "steps": outcome.steps,
+                "expectations": outcome.expectations, "invariants": outcome.invariants,
+            }),
+        );
+        self.outcome
+    }
+}

@@ -1,0 +1,251 @@
+//! What each verb does.
+
+use std::time::Duration;
+
+use hyper::{Method, StatusCode};
+use serde_json::Value;
+
+use super::api::encoded;
+use super::container::create_body;
+use super::explain::explain;
+use super::view::Row;
+use super::{Miss, POLL, Runner};
+use crate::report::count;
+use crate::scenario::expect::Expect;
+use crate::scenario::step::{WAIT_DEFAULT, Wait};
+use crate::scenario::{ContainerSpec, Step, Verb};
+
+/// What a step is about, in a few words: the second column of the report.
+#[must_use]
+pub fn subject(step: &Step) -> String {
+    match &step.verb {
+        Verb::Wait(wait) => {
+            let n = usize::try_from(wait.healthy.value).unwrap_or(usize::MAX);
+            format!("{} healthy", count(n, "node"))
+        }
+        Verb::Expect => step.expect.as_ref().map(topics).unwrap_or_default(),
+        verb => verb.containers().join(", "),
+    }
+}
+
+/// The things an expectation speaks of: `ps, info, store`.
+fn topics(expect: &Expect) -> String {
+    let of = |given: bool, name: &'static str| given.then_some(name);
+    let container = expect.container.as_ref().map(|names| names.text.as_str());
+    let topics = [
+        container,
+        of(!expect.ps.0.is_empty(), "ps"),
+        of(!expect.info.0.is_empty(), "info"),
+        of(!expect.store.0.is_empty(), "store"),
+        of(!expect.http.0.is_empty(), "http"),
+    ];
+    topics.into_iter().flatten().collect::<Vec<_>>().join(", ")
+}
+
+/// A request of a verb, and what it was refused with, if so.
+type Done = Result<(), String>;
+
+impl Runner<'_> {
+    /// Waits until that many nodes are healthy.
+    pub(super) async fn wait(
+        &mut self,
+        n: usize,
+        wait: &Wait,
+        within: Option<Duration>,
+    ) -> Result<(), Miss> {
+        let began = self.world.now();
+        let limit = within.unwrap_or(WAIT_DEFAULT);
+        let wanted = wait.healthy.value;
+        loop {
+            let info = self.endpoints.info().await;
+            let healthy = info.as_ref().map_or(0, super::view::Info::healthy);
+            if u64::try_from(healthy).is_ok_and(|healthy| healthy >= wanted) {
+                break;
+            }
+            if self.world.now() - began >= limit {
+                let waited = crate::report::human(limit);
+                let title = format!("after {waited}, {healthy} of {wanted} nodes are healthy");
+                let miss = Miss::new(wait.healthy.span, title, "expected here");
+                return Err(match info {
+                    Ok(info) => miss.note(info.describe()),
+                    Err(why) => miss.note(format!("the manager does not answer: {why}")),
+                });
+            }
+            tokio::time::sleep(POLL).await;
+        }
+        self.outcome.expectations += 1;
+        let step = &self.scenario.steps[n - 1];
+        let item = self.item(n, step, self.world.now() - began, "", "", true);
+        self.emit("step.item", item);
+        Ok(())
+    }
+
+    /// Does a verb to each of its containers, in order, and reports each.
+    pub(super) async fn act(&mut self, n: usize, step: &Step) -> Result<(), Miss> {
+        let names = step.verb.containers().to_vec();
+        let wanted_error = step.expect.as_ref().and_then(|expect| expect.error.as_ref());
+        for (i, name) in names.iter().enumerate() {
+            let began = self.world.now();
+            let done = self.request(&step.verb, i, name).await;
+            let refused = match (done, wanted_error) {
+                (Ok(()), None) => None,
+                (Err(why), Some(wanted)) if why.contains(&wanted.value) => Some(why),
+                (Err(why), Some(wanted)) => {
+                    let title = format!("{name} was refused, but not for the reason expected");
+                    let miss = Miss::new(wanted.span, title, "expected in the message");
+                    return Err(miss.note(format!("the manager said: {why}")));
+                }
+                (Err(why), None) => {
+                    let title = format!("{} {name} was refused", step.verb.word());
+                    return Err(Miss::new(step.span, title, "this step")
+                        .note(format!("the manager said: {why}")));
+                }
+                (Ok(()), Some(wanted)) => {
+                    let title = format!("{name} was not refused");
+                    return Err(Miss::new(wanted.span, title, "expected to be refused with this")
+                        .note(self.whereabouts(name).await));
+                }
+            };
+            if refused.is_none() {
+                if let Err(miss) = self.expectations(step, std::slice::from_ref(name)).await {
+                    return Err(self.explained(&step.verb, name, miss).await);
+                }
+            } else {
+                self.outcome.expectations += 1;
+            }
+            let took = self.world.now() - began;
+            let (result, detail) = match &refused {
+                Some(why) => (String::new(), format!("refused: {}", first_words(why))),
+                None => self.result(&step.verb, name).await,
+            };
+            let item = self.named_item(n, step, name, took, &result, &detail, true);
+            self.emit("step.item", item);
+        }
+        Ok(())
+    }
+
+    /// A miss of a container that was placed somewhere, with what speaks for and against each node.
+    async fn explained(&self, verb: &Verb, name: &str, miss: Miss) -> Miss {
+        let (Verb::Run(spec) | Verb::Create(spec)) = verb else { return miss };
+        let lines = explain(&self.endpoints, self.cluster(), spec, name).await;
+        if lines.is_empty() { miss } else { miss.note(lines.join("\n")) }
+    }
+
+    /// The request of a verb for its `i`-th container.
+    async fn request(&mut self, verb: &Verb, i: usize, name: &str) -> Done {
+        let path = |action: &str| format!("/containers/{}/{action}", encoded(name));
+        match verb {
+            Verb::Run(spec) => {
+                self.create(spec, name).await?;
+                self.post(&path("start")).await
+            }
+            Verb::Create(spec) => self.create(spec, name).await,
+            Verb::Start(_) => self.post(&path("start")).await,
+            Verb::Stop(stop) | Verb::Restart(stop) => {
+                let seconds = stop.timeout.as_ref().map(|t| t.value.0.as_secs());
+                let query = seconds.map(|s| format!("?t={s}")).unwrap_or_default();
+                self.post(&path(&format!("{}{query}", verb.word()))).await
+            }
+            Verb::Kill(kill) => {
+                let signal = kill.signal.as_ref().map_or("KILL", |signal| signal.value.as_str());
+                self.post(&path(&format!("kill?signal={}", encoded(signal)))).await
+            }
+            Verb::Pause(_) | Verb::Unpause(_) => self.post(&path(verb.word())).await,
+            Verb::Rename(rename) => {
+                let from = encoded(&rename.from.all[i]);
+                self.post(&format!("/containers/{from}/rename?name={}", encoded(name))).await
+            }
+            Verb::Remove(remove) => {
+                let flag = |flag: &Option<crate::scenario::Spanned<bool>>| {
+                    u8::from(flag.as_ref().is_some_and(|flag| flag.value))
+                };
+                let (force, volumes) = (flag(&remove.force), flag(&remove.volumes));
+                let path = format!("/containers/{}?force={force}&v={volumes}", encoded(name));
+                self.endpoints.manager.send(Method::DELETE, &path, None).await?.ok()?;
+                self.acknowledged.retain(|_, known| known != name);
+                Ok(())
+            }
+            Verb::Wait(_) | Verb::Expect => Ok(()),
+        }
+    }
+
+    async fn post(&self, path: &str) -> Done {
+        self.endpoints.manager.send(Method::POST, path, None).await?.ok().map(drop)
+    }
+
+    async fn create(&mut self, spec: &ContainerSpec, name: &str) -> Done {
+        let path = format!("/containers/create?name={}", encoded(name));
+        let body = create_body(spec);
+        let reply = self.endpoints.manager.send(Method::POST, &path, Some(&body)).await?;
+        if reply.status != StatusCode::CREATED {
+            return Err(reply.ok().err().unwrap_or_else(|| "no container was made".to_owned()));
+        }
+        match reply.json()["Id"].as_str() {
+            Some(id) => {
+                self.acknowledged.insert(id.to_owned(), name.to_owned());
+                Ok(())
+            }
+            None => Err("the reply to the create names no container".to_owned()),
+        }
+    }
+
+    /// The third and fourth column of a report row: the node, and what is worth knowing there.
+    async fn result(&self, verb: &Verb, name: &str) -> (String, String) {
+        if matches!(verb, Verb::Remove(_)) {
+            return (String::new(), String::new());
+        }
+        match self.find(name).await {
+            Some(row) if matches!(verb, Verb::Run(_) | Verb::Start(_)) => {
+                let ports: Vec<_> = row.ports.into_iter().collect();
+                (row.node, ports.join(", "))
+            }
+            Some(row) => (row.node, row.state),
+            None => (String::new(), String::new()),
+        }
+    }
+
+    async fn find(&self, name: &str) -> Option<Row> {
+        self.endpoints.containers().await.ok()?.into_iter().find(|row| row.name == name)
+    }
+
+    async fn whereabouts(&self, name: &str) -> String {
+        match self.find(name).await {
+            Some(row) => format!("{name} is on {}, {}", row.node, row.state),
+            None => {
+                let seen = self.endpoints.manager.get(&format!("/containers/{name}/json")).await;
+                let id = seen.unwrap_or(Value::Null)["Id"].as_str().unwrap_or("?").to_owned();
+                format!("{name} ({id}) is not in the manager's list")
+            }
+        }
+    }
+}
+
+/// The last line of a refusal that says something: the classic texts list one condition a line.
+fn first_words(message: &str) -> String {
+    let lines: Vec<_> = message.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    let conditions: Vec<_> = lines
+        .iter()
+        .filter(|line| line.starts_with('['))
+        .map(|l| l.trim_matches(&['[', ']']))
+        .collect();
+    if conditions.is_empty() {
+        return lines.first().unwrap_or(&"").to_string();
+    }
+    format!("no node with {}", conditions.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::first_words;
+
+    #[test]
+    fn a_refusal_fits_on_a_line() {
+        let text = "Unable to find a node that satisfies the following conditions \n\
+                    [port 80 (Bridge mode)]\n[available container slots]\n[zone==moon]";
+        assert_eq!(
+            first_words(text),
+            "no node with port 80 (Bridge mode), available container slots, zone==moon"
+        );
+        assert_eq!(first_words("No healthy node available\n"), "No healthy node available");
+    }
+}

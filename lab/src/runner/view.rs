@@ -1,0 +1,327 @@
+//! What the cluster looks like at one moment: read from the manager, the engines and the store.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use base64::Engine as _;
+use serde_json::{Value, json};
+use swarm::ctx::{Addr, Ctx};
+
+use super::api::{Api, encoded};
+use crate::scenario::cluster::{CONSUL_PORT, Cluster, engine_port};
+
+/// The endpoints of a cluster.
+pub struct Endpoints {
+    /// The manager.
+    pub manager: Api,
+    /// The store, if the cluster has one.
+    pub store: Option<Api>,
+    /// The engines, by host name.
+    pub engines: BTreeMap<String, Api>,
+}
+
+impl Endpoints {
+    /// The endpoints of `cluster`, reached through `ctx`. `None` without a manager.
+    #[must_use]
+    pub fn new(ctx: &Ctx, cluster: &Cluster) -> Option<Self> {
+        let (host, manager) = cluster.manager()?;
+        let at = |ip: std::net::Ipv4Addr, port| Api::new(ctx, Addr::tcp(ip.to_string(), port));
+        Some(Self {
+            manager: at(host.address, manager.port),
+            store: cluster.store().map(|(host, _)| at(host.address, CONSUL_PORT)),
+            engines: cluster
+                .engines()
+                .map(|(host, _)| (host.name.clone(), at(host.address, engine_port(cluster.tls))))
+                .collect(),
+        })
+    }
+
+    /// The container rows of the manager, in any state.
+    ///
+    /// # Errors
+    /// What the manager said, or why it could not be reached.
+    pub async fn containers(&self) -> Result<Vec<Row>, String> {
+        let rows = self.manager.get("/containers/json?all=1").await?;
+        let mut rows: Vec<Row> =
+            rows.as_array().into_iter().flatten().map(Row::from_manager).collect();
+        rows.sort_by(|a, b| (&a.name, &a.node).cmp(&(&b.name, &b.node)));
+        Ok(rows)
+    }
+
+    /// The manager's description of the cluster.
+    ///
+    /// # Errors
+    /// As [`Endpoints::containers`].
+    pub async fn info(&self) -> Result<Info, String> {
+        Ok(Info::parse(&self.manager.get("/info").await?))
+    }
+
+    /// The keys below `prefix` in the store, without the directory markers, and their values.
+    ///
+    /// # Errors
+    /// What the store said, or why it could not be reached.
+    pub async fn store(&self, prefix: &str) -> Result<BTreeMap<String, String>, String> {
+        let store = self.store.as_ref().ok_or("the cluster has no store")?;
+        let prefix = prefix.trim_matches('/');
+        let path: Vec<_> = prefix.split('/').map(encoded).collect();
+        let reply = store
+            .send(hyper::Method::GET, &format!("/v1/kv/{}?recurse", path.join("/")), None)
+            .await?;
+        if reply.status == hyper::StatusCode::NOT_FOUND {
+            return Ok(BTreeMap::new());
+        }
+        let rows = reply.ok()?.json();
+        let mut found = BTreeMap::new();
+        for row in rows.as_array().into_iter().flatten() {
+            let key = row["Key"].as_str().unwrap_or_default();
+            let Some(rest) = key.strip_prefix(prefix) else { continue };
+            let rest = rest.trim_start_matches('/');
+            if rest.is_empty() || rest.ends_with('/') {
+                continue;
+            }
+            let value = row["Value"].as_str().unwrap_or_default();
+            let value = base64::engine::general_purpose::STANDARD.decode(value).unwrap_or_default();
+            found.insert(rest.to_owned(), String::from_utf8_lossy(&value).into_owned());
+        }
+        Ok(found)
+    }
+
+    /// Everything at once, for the log and for comparing two worlds. Parts that cannot be read are
+    /// absent.
+    pub async fn snapshot(&self) -> Value {
+        let mut out = serde_json::Map::new();
+        if let Ok(rows) = self.containers().await {
+            out.insert("containers".into(), rows.iter().map(Row::story).collect());
+        }
+        if let Ok(info) = self.info().await {
+            let nodes: Vec<_> = info
+                .nodes
+                .iter()
+                .map(|node| json!({"name": node.name, "addr": node.addr, "status": node.status}))
+                .collect();
+            out.insert("nodes".into(), nodes.into());
+            out.insert("strategy".into(), info.strategy.into());
+        }
+        if self.store.is_some()
+            && let Ok(keys) = self.store("docker/swarm/nodes").await
+        {
+            out.insert("store".into(), json!(keys));
+        }
+        out.into()
+    }
+}
+
+/// One container as the manager lists it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// Full ID.
+    pub id: String,
+    /// Its name without the node.
+    pub name: String,
+    /// The node it is on; empty in rows of an engine.
+    pub node: String,
+    /// Its image.
+    pub image: String,
+    /// `running`, `exited`, `created`, `paused`, …
+    pub state: String,
+    /// Published ports as `docker ps` shows them: `10.100.199.203:80->80/tcp`.
+    pub ports: BTreeSet<String>,
+}
+
+impl Row {
+    fn from_manager(row: &Value) -> Self {
+        let full = row["Names"][0].as_str().unwrap_or_default().trim_start_matches('/');
+        let (node, name) = full.split_once('/').unwrap_or(("", full));
+        Self { name: name.into(), node: node.into(), ..Self::without_name(row) }
+    }
+
+    /// Reads a row of an engine's own list, whose names carry no node.
+    #[must_use]
+    pub fn from_engine(row: &Value) -> Self {
+        let name = row["Names"][0].as_str().unwrap_or_default().trim_start_matches('/');
+        Self { name: name.into(), ..Self::without_name(row) }
+    }
+
+    fn without_name(row: &Value) -> Self {
+        let text = |key: &str| row[key].as_str().unwrap_or_default().to_owned();
+        let ports = row["Ports"].as_array().into_iter().flatten().filter_map(port_text).collect();
+        Self {
+            id: text("Id"),
+            name: String::new(),
+            node: String::new(),
+            image: text("Image"),
+            state: text("State"),
+            ports,
+        }
+    }
+
+    /// What both worlds must agree on: no IDs, and a port that the engine chose is `*`.
+    fn story(&self) -> Value {
+        let ports: BTreeSet<_> = self.ports.iter().map(|port| without_chosen_port(port)).collect();
+        json!({
+            "name": self.name, "node": self.node, "image": self.image, "state": self.state,
+            "ports": ports,
+        })
+    }
+}
+
+/// `IP:public->private/type` of a row's port; `None` for one that is only exposed, and for the
+/// IPv6 twin that newer engines list beside each IPv4 binding.
+fn port_text(port: &Value) -> Option<String> {
+    let public = port["PublicPort"].as_u64()?;
+    let ip = port["IP"].as_str().unwrap_or_default();
+    if ip.contains(':') {
+        return None;
+    }
+    let kind = port["Type"].as_str().unwrap_or("tcp");
+    Some(format!("{ip}:{public}->{}/{kind}", port["PrivatePort"]))
+}
+
+/// Replaces a host port from the range engines choose from (32768 and up) by `*`.
+fn without_chosen_port(port: &str) -> String {
+    let parts = port.split_once("->").and_then(|(host, inner)| {
+        let (ip, public) = host.rsplit_once(':')?;
+        Some((ip, public.parse::<u16>().ok()?, inner))
+    });
+    match parts {
+        Some((ip, public, inner)) if public >= 32768 => format!("{ip}:*->{inner}"),
+        _ => port.to_owned(),
+    }
+}
+
+/// `docker info` of a manager.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Info {
+    /// The strategy's name.
+    pub strategy: String,
+    /// The number in the row `Nodes`.
+    pub count: u64,
+    /// Containers over all nodes.
+    pub counts: Counts,
+    /// The nodes, in the order listed.
+    pub nodes: Vec<InfoNode>,
+}
+
+/// One node in [`Info`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct InfoNode {
+    /// Its name; `(unknown)` before the first contact.
+    pub name: String,
+    /// Its address.
+    pub addr: String,
+    /// `Healthy`, `Unhealthy`, `Pending`.
+    pub status: String,
+    /// The error row; empty without one.
+    pub error: String,
+    /// Its containers.
+    pub counts: Counts,
+}
+
+/// Numbers of containers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// In any state.
+    pub total: u64,
+    /// Running.
+    pub running: u64,
+    /// Paused.
+    pub paused: u64,
+    /// Neither.
+    pub stopped: u64,
+}
+
+impl Counts {
+    /// Reads `3 (2 Running, 0 Paused, 1 Stopped)`; a node that is not healthy shows only `3`.
+    fn parse(text: &str) -> Self {
+        let mut numbers = text
+            .split(|c: char| !c.is_ascii_digit())
+            .filter(|digits| !digits.is_empty())
+            .map(|digits| digits.parse().unwrap_or_default());
+        let mut next = || numbers.next().unwrap_or_default();
+        Self { total: next(), running: next(), paused: next(), stopped: next() }
+    }
+}
+
+impl Info {
+    /// Reads the rows of `SystemStatus`: names have one leading blank, their details two and a
+    /// corner.
+    #[must_use]
+    pub fn parse(info: &Value) -> Self {
+        let number = |key: &str| info[key].as_u64().unwrap_or_default();
+        let counts = Counts {
+            total: number("Containers"),
+            running: number("ContainersRunning"),
+            paused: number("ContainersPaused"),
+            stopped: number("ContainersStopped"),
+        };
+        let mut out = Self { counts, ..Self::default() };
+        for row in info["SystemStatus"].as_array().into_iter().flatten() {
+            let key = row[0].as_str().unwrap_or_default();
+            let value = row[1].as_str().unwrap_or_default().to_owned();
+            if let Some(detail) = key.strip_prefix("  └ ") {
+                match (detail, out.nodes.last_mut()) {
+                    ("Status", Some(node)) => node.status = value,
+                    ("Error", Some(node)) => node.error = value,
+                    ("Containers", Some(node)) => node.counts = Counts::parse(&value),
+                    _ => {}
+                }
+            } else if let Some(name) = key.strip_prefix(' ') {
+                out.nodes.push(InfoNode { name: name.into(), addr: value, ..InfoNode::default() });
+            } else {
+                match key {
+                    "Strategy" => out.strategy = value,
+                    "Nodes" => out.count = value.parse().unwrap_or_default(),
+                    _ => {}
+                }
+            }
+        }
+        out
+    }
+
+    /// The nodes as lines, for a message.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        let line = |node: &InfoNode| {
+            let InfoNode { name, addr, status, error, .. } = node;
+            format!("{name:<14} {addr:<21} {status} {error}").trim_end().to_owned()
+        };
+        let lines: Vec<_> = self.nodes.iter().map(line).collect();
+        format!("nodes\n{}", if lines.is_empty() { "(none)".into() } else { lines.join("\n") })
+    }
+
+    /// How many nodes are healthy.
+    #[must_use]
+    pub fn healthy(&self) -> usize {
+        self.nodes.iter().filter(|node| node.status == "Healthy").count()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chosen_ports_are_hidden_and_fixed_ones_are_not() {
+        assert_eq!(without_chosen_port("10.0.0.1:80->80/tcp"), "10.0.0.1:80->80/tcp");
+        assert_eq!(without_chosen_port("10.0.0.1:49153->80/tcp"), "10.0.0.1:*->80/tcp");
+    }
+
+    #[test]
+    fn the_rows_of_info_become_nodes() {
+        let info = Info::parse(&json!({
+            "Containers": 3, "ContainersRunning": 2,
+            "SystemStatus": [
+                ["Role", "primary"], ["Strategy", "spread"], ["Nodes", "2"],
+                [" a", "10.0.0.1:2375"], ["  └ ID", "X|10.0.0.1:2375"],
+                ["  └ Status", "Healthy"],
+                ["  └ Containers", "3 (2 Running, 0 Paused, 1 Stopped)"],
+                [" (unknown)", "10.0.0.2:2375"], ["  └ Status", "Pending"],
+                ["  └ Error", "Cannot connect"],
+            ],
+        }));
+        assert_eq!((info.count, info.healthy(), info.counts.running), (2, 1, 2));
+        let counts = Counts { total: 3, running: 2, paused: 0, stopped: 1 };
+        assert_eq!(info.nodes[0].counts, counts);
+        assert_eq!(info.nodes[1].error, "Cannot connect");
+        assert_eq!(info.nodes[0].name, "a");
+    }
+}

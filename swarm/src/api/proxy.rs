@@ -1,0 +1,124 @@
+//! Passing a request on to the engine of its container.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http_body_util::BodyExt as _;
+use hyper::body::{Body as HttpBody, Frame, Incoming};
+use hyper::header::{self, HeaderMap, HeaderName};
+use hyper::{Request, Response, Uri, Version};
+
+use crate::ctx::BoxFuture;
+use crate::ctx::http::{BodyError, streamed};
+
+use super::error::ApiError;
+use super::{Api, Reply};
+
+impl Api {
+    /// Sends the request to `/containers/<id>/<verb>` on the container's engine and streams the
+    /// reply back as it comes. With `refresh`, the reply ends only after the manager has looked at
+    /// the container again, so that a list right after a `stop` tells the truth.
+    ///
+    /// When the client goes away, hyper drops the reply, and with it the engine's connection.
+    pub(super) async fn forward(
+        self: &Arc<Self>,
+        name: &str,
+        verb: &str,
+        request: Request<Incoming>,
+        refresh: bool,
+    ) -> Reply {
+        let located = self
+            .locate(name)
+            .ok_or_else(|| ApiError::not_found(format!("No such container: {name}")))?;
+        located.check_healthy(name)?;
+        let engine = self.engine_of(&located)?;
+        // The path is built anew: replacing the name inside the client's text would hit the wrong
+        // place for a container called `containers` or `stop`.
+        let path = match request.uri().query() {
+            Some(query) => format!("/containers/{}/{verb}?{query}", located.id),
+            None => format!("/containers/{}/{verb}", located.id),
+        };
+        let (mut parts, body) = request.into_parts();
+        parts.version = Version::HTTP_11;
+        parts.uri = path.parse::<Uri>().map_err(|e| ApiError::bad_request(e.to_string()))?;
+        let reply = engine.forward(Request::from_parts(parts, streamed(body))).await;
+        let (mut parts, body) = reply.map_err(ApiError::internal)?.into_parts();
+        keep_end_to_end(&mut parts.headers);
+        if !refresh {
+            return Ok(Response::from_parts(parts, streamed(body)));
+        }
+        let look = self.look_again(located.addr, located.id);
+        if body.is_end_stream() {
+            // Nothing follows the head, so the head itself has to wait.
+            look.await;
+            return Ok(Response::from_parts(parts, streamed(body)));
+        }
+        // With a length the client would stop reading before the end.
+        parts.headers.remove(header::CONTENT_LENGTH);
+        let body = Followed { body, then: Some(look) };
+        Ok(Response::from_parts(parts, body.boxed_unsync()))
+    }
+
+    /// Refreshes what is known of a container. The work is a task of its own: it is finished even
+    /// when the client has left.
+    fn look_again(self: &Arc<Self>, addr: String, id: String) -> BoxFuture<'static, ()> {
+        let api = Arc::clone(self);
+        Box::pin(async move {
+            let (done, finished) = tokio::sync::oneshot::channel::<()>();
+            let manager = Arc::clone(&api.manager);
+            api.manager.ctx.spawn("refresh-after-proxy", async move {
+                // A failure is counted and logged where engines are called.
+                let _ = manager.refresh_container(&addr, &id).await;
+                let _ = done.send(());
+            });
+            let _ = finished.await;
+        })
+    }
+}
+
+/// Removes headers that speak of the engine's connection or that the manager sets itself.
+fn keep_end_to_end(headers: &mut HeaderMap) {
+    for name in [
+        header::CONNECTION,
+        header::DATE,
+        header::PROXY_AUTHENTICATE,
+        header::SERVER,
+        header::TE,
+        header::TRAILER,
+        header::TRANSFER_ENCODING,
+        header::UPGRADE,
+        HeaderName::from_static("keep-alive"),
+        HeaderName::from_static("api-version"),
+        HeaderName::from_static("docker-experimental"),
+        HeaderName::from_static("ostype"),
+    ] {
+        headers.remove(name);
+    }
+}
+
+/// A body whose end waits for something.
+struct Followed {
+    body: Incoming,
+    then: Option<BoxFuture<'static, ()>>,
+}
+
+impl HttpBody for Followed {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        if let Some(frame) = ready!(Pin::new(&mut self.body).poll_frame(cx)) {
+            return Poll::Ready(Some(frame.map_err(Into::into)));
+        }
+        if let Some(then) = &mut self.then {
+            ready!(then.as_mut().poll(cx));
+            self.then = None;
+        }
+        Poll::Ready(None)
+    }
+}

@@ -206,6 +206,18 @@ impl Ctx {
     }
 }
 
+/// An operating system's error as Go words it.
+pub(crate) fn go_error(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::NotFound => "no such file or directory".into(),
+        io::ErrorKind::IsADirectory => "is a directory".into(),
+        io::ErrorKind::PermissionDenied => "permission denied".into(),
+        io::ErrorKind::AddrInUse => "address already in use".into(),
+        io::ErrorKind::AddrNotAvailable => "cannot assign requested address".into(),
+        _ => error.to_string(),
+    }
+}
+
 #[cfg(not(tokio_unstable))]
 compile_error!(
     "build with `--cfg tokio_unstable` (set in .cargo/config.toml; a RUSTFLAGS variable in the \

@@ -14,14 +14,13 @@ mod server;
 mod stream;
 
 use std::fmt;
-use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
 use rustls::pki_types::UnixTime;
 use rustls::time_provider::TimeProvider;
 
-use crate::ctx::{Clock, Ctx};
+use crate::ctx::{Clock, Ctx, go_error};
 
 pub use client::Client;
 pub use identity::{Authorities, Identity};
@@ -85,15 +84,8 @@ fn authorities(ctx: &Ctx, path: &str) -> Result<Authorities, String> {
 
 /// Reads a file; errors in the words of Go.
 fn read(ctx: &Ctx, path: &str) -> Result<Vec<u8>, String> {
-    ctx.files.read(Path::new(path)).map_err(|error| {
-        let why = match error.kind() {
-            io::ErrorKind::NotFound => "no such file or directory".to_owned(),
-            io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
-            io::ErrorKind::IsADirectory => "is a directory".to_owned(),
-            _ => error.to_string(),
-        };
-        format!("open {path}: {why}")
-    })
+    let read = ctx.files.read(Path::new(path));
+    read.map_err(|error| format!("open {path}: {}", go_error(&error)))
 }
 
 /// The context's clock as rustls wants it.

@@ -1,9 +1,9 @@
 //! The main program of a node: `lab node SPEC`, and `lab node ctl VERB PROCESS` inside it.
 //!
 //! A node is a container that stands for a host. This program makes the container fit for a
-//! Docker engine ([`prepare`]), starts the processes of its [`Spec`] when what they need answers
-//! ([`supervise`]), and writes what they say to standard output, one JSON object per line
-//! ([`report`]), where the run that started the node follows it.
+//! Docker engine (`prepare`), starts the processes of its [`Spec`] when what they need answers
+//! (`supervise`), and writes what they say to standard output, one JSON object per line
+//! (`report`), where the run that started the node follows it.
 //!
 //! It starts nothing again on its own: a process that ends is a finding, and the run decides.
 #![expect(clippy::disallowed_methods, reason = "the real world's own calls")]

@@ -14,6 +14,8 @@ mod ops;
 mod run;
 mod spec;
 pub mod state;
+#[cfg(test)]
+mod tests;
 mod web;
 
 pub use run::Engine;

@@ -49,7 +49,7 @@ impl Engine {
     }
 
     /// An engine that comes back with the state of an earlier one, as after a power cut: no
-    /// process has survived, and restart policies are honoured (once it serves).
+    /// process has survived, and restart policies are honoured at once.
     #[must_use]
     pub fn resume(ctx: Ctx, spec: Spec, state: State) -> Arc<Self> {
         let engine = Self::with(ctx, spec, state);

@@ -89,7 +89,7 @@ struct Call<'a> {
 }
 
 impl Engine {
-    /// An engine at `addr` (`host:port`), over TLS if `tls` is given. Nothing is sent yet.
+    /// An engine at `addr` (`host:port`). Nothing is sent yet.
     ///
     /// # Errors
     /// When `addr` is not an address.
@@ -97,11 +97,10 @@ impl Engine {
         ctx: &Ctx,
         addr: &str,
         timeouts: Timeouts,
-        tls: Option<tls::Client>,
         observer: Weak<dyn Observer>,
     ) -> Result<Self, AddrError> {
         let to: Addr = addr.parse()?;
-        let connector = http::connector(ctx, to.clone(), timeouts.connect).secured(tls);
+        let connector = http::connector(ctx, to.clone(), timeouts.connect);
         Ok(Self {
             addr: addr.to_owned(),
             to,
@@ -112,6 +111,13 @@ impl Engine {
             gone: AtomicBool::new(false),
             observer,
         })
+    }
+
+    /// The same with TLS above every connection, if any is given.
+    #[must_use]
+    pub fn secured(self, tls: Option<tls::Client>) -> Self {
+        let connector = self.connector.secured(tls);
+        Self { client: http::client(connector.clone()), connector, ..self }
     }
 
     /// The host part of its address.

@@ -25,9 +25,8 @@ impl Manager {
 
     fn add_engine(self: &Arc<Self>, addr: &str) {
         let observer: Weak<dyn Observer> = Weak::<Self>::clone(&self.this);
-        let (timeouts, tls) = (self.options.timeouts, self.options.tls.clone());
-        let engine = match Engine::new(&self.ctx, addr, timeouts, tls, observer) {
-            Ok(engine) => Arc::new(engine),
+        let engine = match Engine::new(&self.ctx, addr, self.options.timeouts, observer) {
+            Ok(engine) => Arc::new(engine.secured(self.options.tls.clone())),
             Err(error) => {
                 self.ctx.log(Level::Warn, format!("Discovery entry ignored: {error}"));
                 return;

@@ -1,10 +1,10 @@
 //! The real world: a container for every host of the cluster, with a real Docker engine in each
 //! host that has one.
 //!
-//! A run has a private network of its own ([`network`]), a node per host ([`hosts`]) with the
-//! program of [`crate::node`] as its main process, stores next to their nodes ([`store`]), and a
-//! guard that removes all of it should the run be killed ([`guard`]). Everything carries the
-//! run's label ([`labels`]), and nothing is published beyond this machine.
+//! A run has a private network of its own (`network`), a node per host (`hosts`) with the
+//! program of [`crate::node`] as its main process, stores next to their nodes (`store`), and a
+//! guard that removes all of it should the run be killed (`guard`). Everything carries the
+//! run's label (`labels`), and nothing is published beyond this machine.
 #![expect(clippy::disallowed_methods, reason = "the real world's own calls")]
 
 mod client;
@@ -300,9 +300,11 @@ fn cpus(info: &SystemInfo) -> u32 {
 /// The engine that `DOCKER_HOST` names, or the local one.
 async fn connect() -> Result<Docker, WorldError> {
     let help = "start it, or name another one in DOCKER_HOST";
-    let absent = |e: String| WorldError::new(format!("no Docker engine answers: {e}"), help);
-    let docker = docker_client_instance().await.map_err(|e| absent(e.to_string()))?;
-    docker.ping().await.map_err(|e| absent(e.to_string()))?;
+    let absent = |e: &dyn std::error::Error| {
+        WorldError::new(format!("no Docker engine answers: {}", root_cause(e)), help)
+    };
+    let docker = docker_client_instance().await.map_err(|e| absent(&e))?;
+    docker.ping().await.map_err(|e| absent(&e))?;
     Ok(docker)
 }
 
@@ -311,7 +313,14 @@ fn engine_error(what: &str, error: Error) -> WorldError {
     let why = match error {
         Error::DockerResponseServerError { message, .. } => message,
         Error::DockerStreamError { error } => error,
-        other => other.to_string(),
+        other => root_cause(&other),
     };
     WorldError::new(format!("{what}: {}", why.trim()), "")
+}
+
+/// The innermost error: those around it only say that a request failed.
+fn root_cause(error: &dyn std::error::Error) -> String {
+    std::iter::successors(Some(error), |error| error.source())
+        .last()
+        .map_or_else(String::new, ToString::to_string)
 }

@@ -32,6 +32,8 @@ struct Call {
     query: Query,
     headers: HeaderMap,
     body: Incoming,
+    /// Whether only the head of the answer is wanted.
+    head: bool,
     /// What the URL asks for; the engine's highest when it asks for none.
     version: Version,
 }
@@ -129,7 +131,8 @@ async fn answer_clean(engine: Arc<Engine>, request: Request<Incoming>) -> Respon
         Some(message) => reply::refusal(&Refusal::bad(message), plain),
         None => {
             let query = Query::parse(parts.uri.query().unwrap_or_default());
-            let call = Call { engine, query, headers: parts.headers, body, version };
+            let head = parts.method == Method::HEAD;
+            let call = Call { engine, query, headers: parts.headers, body, head, version };
             let mut response = match dispatch(route, call).await {
                 Ok(response) => response,
                 Err(refusal) => reply::refusal(&refusal, plain),

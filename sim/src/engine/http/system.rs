@@ -21,7 +21,7 @@ const RUNC: &str = "1.1.5";
 const INIT: &str = "0.19.0";
 
 pub(super) fn ping(call: &Call) -> Response<Body> {
-    let mut response = reply::text(200, "OK");
+    let mut response = reply::text(200, if call.head { "" } else { "OK" });
     let headers = response.headers_mut();
     let value = HeaderValue::from_static;
     headers.insert(header::CACHE_CONTROL, value("no-cache, no-store, must-revalidate"));
@@ -52,7 +52,10 @@ pub(super) async fn version(call: &Call) -> Reply {
             "Os": "linux",
         },
     });
-    let other = |name: &str, version: &str| json!({"Name": name, "Version": version, "Details": {"GitCommit": ""}});
+    let other = |name: &str, version: &str| {
+        let details = json!({"GitCommit": ""});
+        json!({"Name": name, "Version": version, "Details": details})
+    };
     Ok(reply::json(
         200,
         &json!({
@@ -230,9 +233,10 @@ pub(super) async fn networks(call: &Call) -> Reply {
 
 pub(super) async fn network(call: &Call, name: &str) -> Reply {
     tokio::time::sleep(call.engine.spec.timings.inspect).await;
-    let found = call
-        .engine
-        .read(|state| state.network(name).map(|network| network.json(&state.members(network))));
+    let found = call.engine.read(|state| {
+        let network = state.network(name)?;
+        Some(network.json(&state.members(network)))
+    });
     let found = found.ok_or_else(|| Refusal::not_found(format!("network {name} not found")))?;
     Ok(reply::json(200, &found))
 }

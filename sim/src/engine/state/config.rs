@@ -183,10 +183,27 @@ pub(in crate::engine) fn of_host(body: &Map<String, Value>) -> Result<Map<String
     if host["LogConfig"]["Type"].as_str().is_none_or(str::is_empty) {
         host["LogConfig"] = json!({"Type": "json-file", "Config": {}});
     }
+    host["RestartPolicy"] =
+        typed(&host["RestartPolicy"], &[("Name", json!("")), ("MaximumRetryCount", json!(0))]);
+    let binding = [("HostIp", json!("")), ("HostPort", json!(""))];
+    for list in host["PortBindings"].as_object_mut().into_iter().flat_map(Map::values_mut) {
+        for given in list.as_array_mut().into_iter().flatten() {
+            *given = typed(given, &binding);
+        }
+    }
     if let (Some(memory @ 1..), Some(0)) = (host["Memory"].as_i64(), host["MemorySwap"].as_i64()) {
         host["MemorySwap"] = json!(memory.saturating_mul(2));
     }
     Ok(host)
+}
+
+/// An object with just these fields, in this order; what is not given has its default.
+fn typed(given: &Value, fields: &[(&str, Value)]) -> Value {
+    let value = |name: &str| given.as_object().and_then(|given| get(given, name)).cloned();
+    let field = |(name, default): &(&str, Value)| {
+        ((*name).to_owned(), value(name).unwrap_or_else(|| default.clone()))
+    };
+    Value::Object(fields.iter().map(field).collect())
 }
 
 /// A field, whatever the case of its letters: Go's decoder does not mind.

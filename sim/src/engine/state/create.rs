@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use super::container::{Container, Status};
+use super::image::Image;
 use super::network::Endpoint;
 use super::refusal::Refusal;
 use super::{Moment, State, config, names, ports};
@@ -23,25 +24,15 @@ impl State {
         name: &str,
         body: &Map<String, Value>,
     ) -> Result<String, Refusal> {
-        let mut settings = config::of_container(body)?;
-        let host = config::of_host(body)?;
+        let (settings, host) = (config::of_container(body)?, config::of_host(body)?);
         self.check_host(&host)?;
         ports::wanted(&settings, &host)?;
-        let asked = settings["Image"].as_str().unwrap_or_default().to_owned();
-        let image = match asked.as_str() {
-            "" => None,
-            asked => Some(self.images.find(asked)?),
-        };
-        if let Some(image) = image {
-            config::merge(&mut settings, &image.config);
-        }
+        let (mut settings, image) = self.resolve(settings)?;
         let mut argv = config::texts(&settings, "Entrypoint");
         argv.extend(config::texts(&settings, "Cmd"));
-        let Some(image) = image.filter(|_| !argv.is_empty()) else {
+        if argv.is_empty() {
             return Err(Refusal::bad("No command specified"));
-        };
-        let (image_id, image_layer) = (image.id.clone(), image.layer());
-        let (image_size, web) = (image.size, image.web);
+        }
         check_name(name)?;
         let name = match name.strip_prefix('/').unwrap_or(name) {
             "" => names::generate(self, moment),
@@ -61,10 +52,10 @@ impl State {
             ports: Vec::new(),
             restart_count: 0,
             created: moment.now,
-            image_id,
-            image_layer,
-            image_size,
-            web,
+            image_layer: image.layer(),
+            image_id: image.id,
+            image_size: image.size,
+            web: image.web,
             config: settings,
             host,
             argv,
@@ -92,6 +83,19 @@ impl State {
         created.endpoint.network = created.network_mode().to_owned();
         self.emit_container(moment, &id, "create", &[]);
         Ok(id)
+    }
+
+    /// Finds the image and completes a container's settings with the image's.
+    fn resolve(
+        &self,
+        mut settings: Map<String, Value>,
+    ) -> Result<(Map<String, Value>, Image), Refusal> {
+        let image = match settings["Image"].as_str().unwrap_or_default() {
+            "" => return Err(Refusal::bad("No command specified")),
+            asked => self.images.find(asked)?.clone(),
+        };
+        config::merge(&mut settings, &image.config);
+        Ok((settings, image))
     }
 
     /// Gives a container another name.

@@ -19,7 +19,7 @@ mod refusal;
 pub(in crate::engine) mod signal;
 mod start;
 #[cfg(test)]
-mod tests;
+pub(in crate::engine) mod tests;
 mod view;
 mod volume;
 

@@ -133,11 +133,7 @@ impl Network {
                 "IPv6Address": "",
             });
         }
-        let ipam = if bridge {
-            json!([{"Subnet": "172.17.0.0/16", "Gateway": GATEWAY.to_string()}])
-        } else {
-            json!([])
-        };
+        let ipam = if bridge { json!([{"Subnet": "172.17.0.0/16"}]) } else { json!([]) };
         let options = if bridge {
             json!({
                 "com.docker.network.bridge.default_bridge": "true",

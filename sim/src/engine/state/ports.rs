@@ -206,7 +206,8 @@ impl Ports {
         }
         // Another address of the same port: the allocator does not see it, the kernel does.
         format!(
-            "Error starting userland proxy: listen {proto}4 {ip}:{port}: bind: address already in use"
+            "Error starting userland proxy: listen {proto}4 {ip}:{port}: bind: address already \
+             in use"
         )
     }
 

@@ -7,6 +7,7 @@ use super::State;
 use super::container::{Container, Status};
 use super::image::Image;
 use super::ports;
+use super::program::End;
 use super::refusal::Refusal;
 
 /// Go's zero date, for what has not happened.
@@ -221,21 +222,36 @@ impl Container {
             }
         }
         let at = self.started.map_or_else(String::new, |at| at.strftime("%H:%M").to_string());
-        let (pid, parent) = (self.pid.to_string(), (self.pid - 21).to_string());
-        let command = self.argv.join(" ");
-        let (titles, process) = match ps_args {
-            "" | "-ef" => (
-                "UID PID PPID C STIME TTY TIME CMD",
-                vec!["root", &pid, &parent, "0", &at, "?", "00:00:00", &command],
-            ),
-            "aux" | "-aux" => (
-                "USER PID %CPU %MEM VSZ RSS TTY STAT START TIME COMMAND",
-                vec!["root", &pid, "0.0", "0.0", "1320", "4", "?", "Ss", &at, "0:00", &command],
-            ),
+        let shim = (self.pid - 21).to_string();
+        let row = |user: &str, pid: u32, parent: &str, command: &str| -> Vec<String> {
+            let pid = pid.to_string();
+            let cells = match ps_args {
+                "aux" | "-aux" => {
+                    vec![user, &pid, "0.0", "0.0", "1320", "4", "?", "Ss", &at, "0:00", command]
+                }
+                _ => vec![user, &pid, parent, "0", &at, "?", "00:00:00", command],
+            };
+            cells.into_iter().map(Into::into).collect()
+        };
+        let titles = match ps_args {
+            "" | "-ef" => "UID PID PPID C STIME TTY TIME CMD",
+            "aux" | "-aux" => "USER PID %CPU %MEM VSZ RSS TTY STAT START TIME COMMAND",
             _ => return Err(Refusal::server("Error running ps: exit status 1")),
         };
+        let processes = match self.program.as_ref().map(|program| program.end) {
+            Some(End::Serve) => {
+                let master = "nginx: master process nginx -g daemon off;";
+                let worker = "nginx: worker process";
+                let parent = self.pid.to_string();
+                vec![
+                    row("root", self.pid, &shim, master),
+                    row("systemd+", self.pid + 30, &parent, worker),
+                ]
+            }
+            _ => vec![row("root", self.pid, &shim, &self.argv.join(" "))],
+        };
         let titles: Vec<&str> = titles.split(' ').collect();
-        Ok(json!({"Processes": [process], "Titles": titles}))
+        Ok(json!({"Processes": processes, "Titles": titles}))
     }
 }
 

@@ -161,6 +161,7 @@ async fn a_client_that_goes_away_leaves_nothing_half_done() {
     let client = lab.create_aside("web", nginx());
     tokio::time::sleep(Duration::from_secs(1)).await;
     client.abort();
+    tokio::time::sleep(Duration::from_secs(1)).await;
     nudge.notify_one();
     eventually(Duration::from_secs(1), "known", || lab.known(engine) == ["/web"]).await;
     tokio::time::sleep(Duration::from_secs(1)).await;

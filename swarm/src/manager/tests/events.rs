@@ -29,7 +29,7 @@ async fn what_happens_between_stream_and_list_is_not_missed() {
         }
         None
     });
-    lab.manager.apply_membership(&[engine.addr.clone()]);
+    lab.manager.apply_membership(std::slice::from_ref(&engine.addr));
     lab.until_state(&engine, State::Healthy).await;
     eventually(Duration::from_secs(1), "seen", || lab.known(&engine) == ["/sudden"]).await;
 }
@@ -177,7 +177,7 @@ async fn a_call_that_breaks_casts_doubt_on_the_event_stream() {
     let engine = &lab.engines[0];
     engine.mute();
     engine.add("unheard", nginx(), true);
-    engine.script(|_, request| request.contains("filters=").then_some(Reaction::Hang));
+    engine.script(|_, request| request.contains("%22x%22").then_some(Reaction::Hang));
     assert!(lab.manager.refresh_container(&engine.addr, "x").await.is_err());
     eventually(Duration::from_secs(5), "seen", || lab.known(engine) == ["/unheard"]).await;
     engine.add("heard", nginx(), true);

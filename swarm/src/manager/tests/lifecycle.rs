@@ -10,7 +10,7 @@ async fn an_engine_is_asked_in_the_classic_order() {
     let id = engine.add("old", nginx(), false);
     let manager = Manager::new(world.ctx(), Options::default());
     let mut heard = manager.events.subscribe();
-    manager.apply_membership(&[engine.addr.clone()]);
+    manager.apply_membership(std::slice::from_ref(&engine.addr));
     let event = heard.next().await.unwrap();
     assert_eq!(
         (&event["status"], &event["from"]),
@@ -107,7 +107,7 @@ async fn an_engine_that_cannot_be_listed_gets_no_second_event_stream() {
     engine.script(|_, request| {
         request.starts_with("GET /images").then_some(Reaction::Refuse(500, "broken"))
     });
-    lab.manager.apply_membership(&[engine.addr.clone()]);
+    lab.manager.apply_membership(std::slice::from_ref(&engine.addr));
     tokio::time::sleep(Duration::from_secs(300)).await;
     let opened = engine.take_requests().iter().filter(|line| line.contains("/events")).count();
     assert!(opened > 3, "it was tried {opened} times");
@@ -207,8 +207,8 @@ async fn an_engine_that_leaves_is_left_alone() {
     let (gone, stays) = (&lab.engines[0], &lab.engines[1]);
     let held = lab.manager.engine(&gone.addr).unwrap();
     let mut heard = lab.manager.events.subscribe();
-    lab.manager.apply_membership(&[stays.addr.clone()]);
-    lab.manager.apply_membership(&[stays.addr.clone()]);
+    lab.manager.apply_membership(std::slice::from_ref(&stays.addr));
+    lab.manager.apply_membership(std::slice::from_ref(&stays.addr));
     assert_eq!(heard.next().await.unwrap()["node"]["Name"], "n1");
     assert_eq!(lab.logged("info Removed Engine n1"), 1);
     tokio::time::sleep(Duration::from_secs(1)).await;

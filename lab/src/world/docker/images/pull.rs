@@ -61,7 +61,10 @@ impl Maker<'_> {
         let options = CreateImageOptionsBuilder::new().from_image(image).build();
         let steps = self.docker.create_image(Some(options), None, None);
         let done = steps.try_for_each(|_| async { Ok(()) }).await;
-        done.map_err(|e| engine_error(&format!("pulling {image}"), e))
+        done.map_err(|e| WorldError {
+            help: "LAB_IMAGES=build makes images from this machine's own programs".into(),
+            ..engine_error(&format!("pulling {image}"), e)
+        })
     }
 
     async fn save(&self, image: &str) -> Result<Vec<u8>, WorldError> {

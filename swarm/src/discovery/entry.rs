@@ -65,8 +65,8 @@ impl Parsed {
 /// The most addresses that one range may stand for; a larger one is a typing error.
 const RANGE_MAX: u64 = 65_536;
 
-/// The texts that one text with a range `[a:b]` stands for. Without two integers in the brackets the
-/// text stands for itself, which is how bracketed IPv6 addresses survive.
+/// The texts that one text with a range `[a:b]` stands for. Without two integers in the brackets
+/// the text stands for itself, which is how bracketed IPv6 addresses survive.
 pub(super) fn expand(text: &str) -> Vec<String> {
     static RANGE: LazyLock<Regex> =
         LazyLock::new(|| Regex::new(r"\[(.+):(.+)\]").expect("the pattern is valid"));

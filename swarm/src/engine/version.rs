@@ -14,8 +14,8 @@ impl ApiVersion {
     /// The oldest version spoken: Docker 1.12, and what an engine that names no version gets.
     pub const MIN: Self = Self::new(1, 24);
 
-    /// The newest version spoken: Docker 28.3. It is the last one whose events still carry `status`,
-    /// `id` and `from` at the top level, which older clients of the manager read.
+    /// The newest version spoken: Docker 28.3. It is the last one whose events still carry
+    /// `status`, `id` and `from` at the top level, which older clients of the manager read.
     pub const MAX: Self = Self::new(1, 51);
 
     /// `major.minor`.

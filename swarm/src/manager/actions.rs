@@ -85,8 +85,8 @@ impl Manager {
         }
     }
 
-    /// Renames a container on the engine at `addr`. The name is claimed while the engine is asked, so
-    /// that of two at the same time one fails.
+    /// Renames a container on the engine at `addr`. The name is claimed while the engine is asked,
+    /// so that of two at the same time one fails.
     ///
     /// # Errors
     /// The name is taken, the engine refused, or it could not be asked.

@@ -133,7 +133,8 @@ impl Manager {
         Ok(Specs { system_time: system_time.and_then(|text| text.parse().ok()), warnings })
     }
 
-    /// Shows why an engine is not usable. The classic manager shows it for refused connections only.
+    /// Shows why an engine is not usable. The classic manager shows it for refused connections
+    /// only.
     fn note_invalid(&self, engine: &Engine, message: &str) {
         let text = format!("Failed to validate pending node: {message}");
         self.ctx.log_with(Level::Debug, text, &[("Addr", &engine.addr)]);
@@ -142,8 +143,8 @@ impl Manager {
     }
 }
 
-/// The pause after the given number of failed validations: quick at first, then the classic manager's
-/// 30 s plus a power of two.
+/// The pause after the given number of failed validations: quick at first, then the classic
+/// manager's 30 s plus a power of two.
 fn retry_delay(failures: u32) -> Duration {
     if failures <= RETRIES_SOON {
         return RETRY_SOON;

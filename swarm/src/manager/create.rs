@@ -103,9 +103,9 @@ impl From<Failure> for Failed {
 }
 
 impl Manager {
-    /// Creates a container on the node that the scheduler chooses. `name` may be empty; `auth` is the
-    /// client's `X-Registry-Auth`; `query` its query string, of which everything but the name is
-    /// passed on.
+    /// Creates a container on the node that the scheduler chooses. `name` may be empty; `auth` is
+    /// the client's `X-Registry-Auth`; `query` its query string, of which everything but the name
+    /// is passed on.
     ///
     /// The work goes on when the caller stops waiting.
     ///

@@ -1,9 +1,9 @@
 //! Which of two answers about one container is the newer one.
 //!
 //! Answers overlap: while a complete list is on its way, an event makes the manager ask for one
-//! container, and the list arrives later although it is older. An answer is as old as its request, so
-//! every request takes a number before it is sent, and an answer with a lower number than what is
-//! known is ignored. The same keeps a container that was removed meanwhile from coming back.
+//! container, and the list arrives later although it is older. An answer is as old as its request,
+//! so every request takes a number before it is sent, and an answer with a lower number than what
+//! is known is ignored. The same keeps a container that was removed meanwhile from coming back.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -10,8 +10,8 @@ use super::events::Source;
 use super::{Freshness, Manager, Shared, Signals, Slot};
 
 impl Manager {
-    /// Makes `addrs` (`host:port`) the engines of the cluster: first the others leave, then new ones
-    /// are added in the order given, and validated at once.
+    /// Makes `addrs` (`host:port`) the engines of the cluster: first the others leave, then new
+    /// ones are added in the order given, and validated at once.
     pub fn apply_membership(self: &Arc<Self>, addrs: &[String]) {
         let wanted: BTreeSet<&String> = addrs.iter().collect();
         let known: Vec<String> = self.shared().slots.keys().cloned().collect();

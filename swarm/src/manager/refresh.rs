@@ -182,8 +182,8 @@ impl Manager {
         });
     }
 
-    /// Asks for all containers, inspecting those that are unknown or changed. What appeared while the
-    /// list was on its way is kept, and what was removed meanwhile stays removed.
+    /// Asks for all containers, inspecting those that are unknown or changed. What appeared while
+    /// the list was on its way is kept, and what was removed meanwhile stays removed.
     pub(super) async fn list_containers(&self, engine: &Engine) -> Result<(), EngineError> {
         let addr = engine.addr.as_str();
         let begun = self

@@ -1,8 +1,8 @@
 //! Claims that outlive the call they were made for.
 //!
 //! When a call that changes something breaks without an answer, its effect is unknown. Until the
-//! engine has shown what became of it, the name, ports and resources stay claimed: given to somebody
-//! else, they might be taken twice.
+//! engine has shown what became of it, the name, ports and resources stay claimed: given to
+//! somebody else, they might be taken twice.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -104,6 +104,11 @@ impl FakeEngine {
         engine
     }
 
+    /// The world it lives in.
+    pub(crate) fn world(&self) -> World {
+        self.world.clone()
+    }
+
     /// Listens again after [`Self::crash`].
     pub(crate) async fn boot(&self) {
         let at: Addr = self.addr.parse().unwrap();

@@ -49,7 +49,8 @@ pub(super) struct Pair {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Listing {
     pub(super) pairs: Vec<Pair>,
-    /// Grows with every change below the prefix; what the next blocking query waits to see exceeded.
+    /// Grows with every change below the prefix; what the next blocking query waits to see
+    /// exceeded.
     pub(super) index: u64,
 }
 

@@ -3,6 +3,7 @@
 //! The runner talks to the cluster as any client would: over the Docker API of the manager. Only
 //! the invariants look past it, at the engines.
 
+mod access;
 mod api;
 mod container;
 mod expect;
@@ -11,16 +12,19 @@ mod invariant;
 mod verb;
 mod view;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use swarm::ctx::Ctx;
 
 use crate::event::{Event, SharedSink};
+use crate::pki::Pki;
 use crate::scenario::cluster::Cluster;
 use crate::scenario::{Invariant, Scenario, Span, Step, Verb};
 use crate::world::{World, WorldError};
 
+use access::Access;
 use expect::Checker;
 use invariant::{Acknowledged, Truth};
 use view::Endpoints;
@@ -113,14 +117,17 @@ pub async fn run(
     sink.emit(Event::new(Duration::ZERO, "lab", "runner", "cluster.up", Value::Null));
     world.up().await?;
     let client = world.client();
-    let endpoints = Endpoints::new(&client, &scenario.cluster).ok_or_else(|| {
+    let pki = world.pki();
+    let access = Access::new(&client, pki.as_deref());
+    let endpoints = Endpoints::new(access, &scenario.cluster).ok_or_else(|| {
         WorldError::new("the cluster has no manager", "give a host `manager: {}`")
     })?;
     let mut runner = Runner {
         world,
         scenario,
         sink,
-        client,
+        client: client.clone(),
+        pki: pki.clone(),
         endpoints,
         acknowledged: Acknowledged::new(),
         outcome: Outcome::default(),
@@ -162,6 +169,7 @@ struct Runner<'a> {
     scenario: &'a Scenario,
     sink: &'a SharedSink,
     client: Ctx,
+    pki: Option<Arc<Pki>>,
     endpoints: Endpoints,
     acknowledged: Acknowledged,
     outcome: Outcome,
@@ -187,6 +195,8 @@ impl Runner<'_> {
         let result = match &step.verb {
             Verb::Wait(wait) => self.wait(n, wait, step.within).await,
             Verb::Expect => self.only_expect(n, step).await,
+            Verb::Cert(cert) => self.certify(n, step, cert).await,
+            Verb::Dial(dial) => self.dial(n, step, dial).await,
             _ => self.act(n, step).await,
         };
         let result = match result {

@@ -1,19 +1,26 @@
 //! The simulated world: virtual time and network, fake engines and store, the real manager and
 //! agents.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
 use sim::engine::{Engine, Spec};
+use sim::store::Store;
 use sim::{Process, TraceRecord, World as Sim};
 use swarm::cli::Environment;
-use swarm::ctx::{Addr, BoxFuture, Ctx};
+use swarm::ctx::{Addr, BoxFuture, Ctx, Level, Listener};
+use swarm::tls::Tls;
 
 use super::{World, WorldError};
 use crate::event::{Event, SharedSink};
-use crate::scenario::cluster::{CONSUL_PORT, Cluster, Host, StoreKind, engine_port};
+use crate::pki::{Keys, Pair, Pki};
+use crate::scenario::cluster::{
+    Cluster, Host, MANAGER_PAIR, PKI, STORE_PAIR, StoreKind, consul_port, engine_pair, engine_port,
+};
+use crate::scenario::{CertKind, Holder};
 
 /// The host the runner is on. No scenario can name it: its name has a blank.
 const CLIENT: &str = "lab client";
@@ -24,7 +31,13 @@ pub struct SimulatedWorld {
     cluster: Cluster,
     client: Ctx,
     began: Duration,
-    processes: Vec<Process>,
+    /// By host and component.
+    processes: BTreeMap<(String, &'static str), Process>,
+    /// By host; what an engine knows outlives its process.
+    engines: BTreeMap<String, Arc<Engine>>,
+    pki: Option<Arc<Pki>>,
+    /// The hosts whose engine speaks no TLS though the cluster does.
+    plain: BTreeSet<String>,
 }
 
 impl SimulatedWorld {
@@ -40,7 +53,58 @@ impl SimulatedWorld {
         let gateway = Ipv4Addr::from(u32::from(cluster.network.base) + 1);
         let client = sim.add_host(CLIENT, gateway);
         let began = sim.now();
-        Self { sim, cluster: cluster.clone(), client, began, processes: Vec::new() }
+        let pki = cluster.tls.then(|| {
+            // Keys follow the seed, as everything does, but are no part of what a run draws.
+            Arc::new(Pki::new(Keys::Seeded(client.random_u64("pki")), client.clock.wall()))
+        });
+        let mut world = Self {
+            sim,
+            cluster: cluster.clone(),
+            client,
+            began,
+            processes: BTreeMap::new(),
+            engines: BTreeMap::new(),
+            pki,
+            plain: BTreeSet::new(),
+        };
+        world.install_certificates();
+        world
+    }
+
+    /// Puts the certificates of every host where its processes look for them.
+    fn install_certificates(&mut self) {
+        let Some(pki) = self.pki.clone() else { return };
+        for host in self.cluster.hosts.clone() {
+            self.sim.write_file(&host.name, format!("{PKI}/ca.pem"), pki.authority());
+            if let Some(engine) = &host.engine {
+                self.install(&host, Holder::Engine, engine.cert);
+            }
+            if let Some(manager) = &host.manager {
+                self.install(&host, Holder::Manager, manager.cert);
+            }
+            if host.store.is_some() {
+                self.write_pair(&host, STORE_PAIR, pki.store(&host));
+            }
+        }
+    }
+
+    fn install(&mut self, host: &Host, holder: Holder, kind: CertKind) {
+        let Some(pki) = self.pki.clone() else { return };
+        match holder {
+            Holder::Manager => self.write_pair(host, MANAGER_PAIR, pki.manager(host, kind)),
+            Holder::Engine => {
+                self.write_pair(host, &engine_pair(&host.name), pki.engine(host, kind));
+                match kind {
+                    CertKind::Plain => self.plain.insert(host.name.clone()),
+                    _ => self.plain.remove(&host.name),
+                };
+            }
+        }
+    }
+
+    fn write_pair(&self, host: &Host, prefix: &str, pair: Pair) {
+        self.sim.write_file(&host.name, format!("{PKI}/{prefix}cert.pem"), pair.cert);
+        self.sim.write_file(&host.name, format!("{PKI}/{prefix}key.pem"), pair.key);
     }
 
     fn start_engine(&mut self, host: &Host) {
@@ -53,29 +117,45 @@ impl SimulatedWorld {
             ..Spec::new(host.name.clone(), host.address.to_string())
         };
         let at = Addr::tcp("0.0.0.0", engine_port(self.cluster.tls));
+        let secured = self.cluster.tls && !self.plain.contains(&host.name);
+        let pair = secured.then(|| engine_pair(&host.name));
         let world = self.sim.clone();
         let name = host.name.clone();
-        self.processes.push(self.sim.start(&host.name, "engine", move |ctx| async move {
-            let engine = Engine::new(ctx, spec);
+        let before = self.engines.remove(&host.name);
+        let process = self.sim.start(&host.name, "engine", |ctx| {
+            let engine = match before {
+                None => Engine::new(ctx.clone(), spec),
+                Some(engine) => Engine::resume(ctx.clone(), spec, engine.state()),
+            };
             engine.observe(Box::new(move |kind: &str, fields: Value| {
                 world.record(&name, "engine", kind, fields);
             }));
-            // An engine that cannot listen shows as one that does not answer.
-            let _ = engine.serve(at).await;
-        }));
+            self.engines.insert(host.name.clone(), Arc::clone(&engine));
+            async move {
+                // An engine that cannot listen shows as one that does not answer.
+                if let Some(listener) = listen(&ctx, &at, pair.as_deref()).await {
+                    engine.serve_on(listener).await;
+                }
+            }
+        });
+        self.processes.insert((host.name.clone(), "engine"), process);
     }
 
     fn start_store(&mut self, host: &Host) {
         let Some(StoreKind::Consul) = host.store else { return };
-        let at = Addr::tcp("0.0.0.0", CONSUL_PORT);
-        self.processes.push(self.sim.start(&host.name, "store", move |ctx| async move {
-            let _ = sim::store::serve(ctx, at).await;
-        }));
+        let at = Addr::tcp("0.0.0.0", consul_port(self.cluster.tls));
+        let pair = self.cluster.tls.then_some(STORE_PAIR);
+        let process = self.sim.start(&host.name, "store", move |ctx| async move {
+            if let Some(listener) = listen(&ctx, &at, pair).await {
+                Store::new("consul").serve_on(ctx, listener).await;
+            }
+        });
+        self.processes.insert((host.name.clone(), "store"), process);
     }
 
     /// Runs the command line of the real manager or agent on a host.
     fn start_swarm(&mut self, host: &Host, component: &'static str, args: Vec<String>) {
-        self.processes.push(self.sim.start(&host.name, component, move |ctx| async move {
+        let process = self.sim.start(&host.name, component, move |ctx| async move {
             let environment = Environment {
                 program: "swarm".to_owned(),
                 vars: Box::new(|_| None),
@@ -84,7 +164,42 @@ impl SimulatedWorld {
                 ctx,
             };
             swarm::cli::run(environment, args).await;
-        }));
+        });
+        self.processes.insert((host.name.clone(), component), process);
+    }
+
+    /// Ends a component of a host and starts it again with what it needs now.
+    async fn restart(&mut self, host: &Host, holder: Holder) {
+        let component = match holder {
+            Holder::Engine => "engine",
+            Holder::Manager => "manager",
+        };
+        if let Some(process) = self.processes.remove(&(host.name.clone(), component)) {
+            process.kill();
+            process.wait().await;
+        }
+        match (holder, &host.manager) {
+            (Holder::Engine, _) => self.start_engine(host),
+            (Holder::Manager, Some(manager)) => {
+                self.start_swarm(host, component, self.cluster.manager_args(manager));
+            }
+            (Holder::Manager, None) => {}
+        }
+    }
+}
+
+/// A socket at `at`, with TLS above it if a certificate is named by the beginning of its files.
+async fn listen(ctx: &Ctx, at: &Addr, pair: Option<&str>) -> Option<Box<dyn Listener>> {
+    let listener = ctx.net.listen(at).await.ok()?;
+    let Some(pair) = pair else { return Some(listener) };
+    let (cert, key) = (format!("{PKI}/{pair}cert.pem"), format!("{PKI}/{pair}key.pem"));
+    let ca = format!("{PKI}/ca.pem");
+    match Tls::load(ctx, &cert, &key, Some(&ca)) {
+        Ok(tls) => Some(tls.server.listener(ctx, listener)),
+        Err(why) => {
+            ctx.log(Level::Fatal, why);
+            None
+        }
     }
 }
 
@@ -127,13 +242,32 @@ impl World for SimulatedWorld {
         self.client.clone()
     }
 
+    fn pki(&self) -> Option<Arc<Pki>> {
+        self.pki.clone()
+    }
+
+    fn certify<'a>(
+        &'a mut self,
+        host: &'a str,
+        holder: Holder,
+        kind: CertKind,
+    ) -> BoxFuture<'a, Result<(), WorldError>> {
+        Box::pin(async move {
+            let found = self.cluster.host(host).cloned();
+            let host = found.ok_or_else(|| WorldError::new(format!("no host {host}"), ""))?;
+            self.install(&host, holder, kind);
+            self.restart(&host, holder).await;
+            Ok(())
+        })
+    }
+
     fn now(&self) -> Duration {
         self.sim.now() - self.began
     }
 
     fn down(&mut self) -> BoxFuture<'_, Result<(), WorldError>> {
         Box::pin(async move {
-            for process in self.processes.drain(..) {
+            for process in std::mem::take(&mut self.processes).into_values() {
                 process.kill();
             }
             Ok(())

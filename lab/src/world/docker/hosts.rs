@@ -18,7 +18,7 @@ use super::network;
 use super::privilege::Privilege;
 use super::store;
 use crate::node::spec::{ENGINE, Gate, Process, Spec, image_file};
-use crate::scenario::cluster::{CONSUL_PORT, Cluster, Host, Manager, engine_port};
+use crate::scenario::cluster::{Cluster, Host, Manager, consul_port, engine_port};
 use crate::world::WorldError;
 
 /// Where another manager is put.
@@ -186,7 +186,7 @@ impl Plan<'_> {
         let stores = self.cluster.hosts.iter().filter(|host| host.store.is_some());
         let leader = |host: &Host| Gate {
             address: host.address,
-            port: CONSUL_PORT,
+            port: consul_port(self.cluster.tls),
             path: "/v1/status/leader".into(),
         };
         stores.map(leader).collect()

@@ -39,7 +39,9 @@ use self::labels::Owner;
 use self::logs::Board;
 use super::{World, WorldError};
 use crate::event::{Memory, SharedSink};
+use crate::pki::Pki;
 use crate::scenario::cluster::{Cluster, Host};
+use crate::scenario::{CertKind, Holder};
 
 /// How long nothing of a run must have been seen when it was taken down while it came up: the
 /// engine may still be carrying out what was asked of it.
@@ -224,6 +226,19 @@ impl World for DockerWorld {
 
     fn client(&self) -> Ctx {
         client::ctx(&self.cluster)
+    }
+
+    fn pki(&self) -> Option<Arc<Pki>> {
+        None
+    }
+
+    fn certify<'a>(
+        &'a mut self,
+        _: &'a str,
+        _: Holder,
+        _: CertKind,
+    ) -> BoxFuture<'a, Result<(), WorldError>> {
+        Box::pin(async { Err(WorldError::new("clusters with TLS run in the simulator only", "")) })
     }
 
     fn now(&self) -> Duration {

@@ -37,7 +37,8 @@ pub fn cluster(nodes: usize) -> Cluster {
 fn container(node: usize, n: usize) -> (Value, Value) {
     let id = format!("{:064x}", node * CONTAINERS_PER_NODE + n);
     let name = format!("/c{node}-{n}");
-    let binding = if node % 2 == 0 && n == 0 { json!([{"HostPort": "80"}]) } else { Value::Null };
+    let binding =
+        if node.is_multiple_of(2) && n == 0 { json!([{"HostPort": "80"}]) } else { Value::Null };
     let summary = json!({"Id": id, "Names": [name], "Image": "nginx", "State": "running"});
     let inspect = json!({
         "Id": id, "Name": name, "Created": "1970-01-01T00:00:00Z",

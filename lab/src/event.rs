@@ -73,14 +73,23 @@ impl Event {
 impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:9.3} {:<14} {}", self.time.as_secs_f64(), self.host, self.kind)?;
-        for (key, value) in &self.fields {
+        // A manager's own labels on a container say again what its log says better.
+        let told = self.fields.iter().filter(|(key, _)| !key.starts_with("com.docker.swarm."));
+        for (key, value) in told {
             match value.as_str() {
+                Some(text) if is_id(text) => write!(f, " {key}={}", &text[..12])?,
+                Some(text) if key == "message" => write!(f, " {text}")?,
                 Some(text) => write!(f, " {key}={text}")?,
                 None => write!(f, " {key}={value}")?,
             }
         }
         Ok(())
     }
+}
+
+/// Whether a text is a full identifier, of which people read only the beginning.
+fn is_id(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 /// Takes events as they happen.
@@ -141,5 +150,33 @@ impl Sink for Tee {
         for sink in &self.0 {
             sink.emit(event.clone());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event() -> Event {
+        let fields = json!({
+            "message": "made", "id": "ab".repeat(32), "name": "web", "exit": 0,
+            "com.docker.swarm.id": "x",
+        });
+        Event::new(Duration::from_micros(1_250_000), "red", "engine", "container.create", fields)
+    }
+
+    #[test]
+    fn a_line_is_read_back_as_it_was() {
+        assert_eq!(Event::parse(&event().line()), Ok(event()));
+        assert!(Event::parse("{}").unwrap_err().contains("t_us"));
+    }
+
+    #[test]
+    fn people_see_short_identifiers() {
+        let text = event().to_string();
+        assert_eq!(
+            text,
+            "    1.250 red            container.create made id=abababababab name=web exit=0"
+        );
     }
 }

@@ -1,4 +1,5 @@
 //! The `lab` command as a user meets it: words, exit codes, logs. Needs no Docker.
+#![expect(clippy::disallowed_methods, reason = "a test reads the logs it had written")]
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -95,7 +96,7 @@ fn a_wrong_placement_is_explained() {
     let file = folder.write(
         "wrong.yaml",
         &scenario(
-            "  - run: { name: a, image: busybox, command: [sleep, \"1d\"], memory: 64MiB }\n    \
+            "  - run: { name: db, image: busybox, command: [sleep, \"1d\"], memory: 64MiB }\n    \
                expect: { node: red }\n",
         ),
     );
@@ -110,14 +111,14 @@ fn mistakes_in_a_file_are_all_told_and_nothing_starts() {
     let folder = Folder::new("mistakes");
     let file = folder.write(
         "bad.yaml",
-        &scenario("  - run: { name: a, imag: busybox }\n  - wait: { healthy: three }\n"),
+        &scenario("  - run: { name: db, imag: busybox }\n  - wait: { healthy: three }\n"),
     );
     for args in [["run", &file], ["validate", &file], ["check", &file]] {
         let output = lab(&args);
         assert_eq!(output.status.code(), Some(2), "{args:?}: {}", err(&output));
         assert_eq!(out(&output), "", "{args:?}");
         let text = err(&output);
-        assert!(text.contains("bad.yaml:8:") && text.contains("bad.yaml:9:"), "{text}");
+        assert!(text.contains("bad.yaml:9:") && text.contains("bad.yaml:10:"), "{text}");
     }
 }
 
@@ -171,7 +172,7 @@ fn one_seed_is_one_log_and_another_seed_another() {
 fn two_different_stories_are_told_apart() {
     let folder = Folder::new("stories");
     let run = |name: &str, node: &str| {
-        let step = format!("  - run: {{ name: a, image: nginx, constraints: [node=={node}] }}\n");
+        let step = format!("  - run: {{ name: db, image: nginx, constraints: [node=={node}] }}\n");
         let file = folder.write(&format!("{name}.yaml"), &scenario(&step));
         let log = folder.path(name);
         assert!(lab(&["run", &file, "--log", &log]).status.success());

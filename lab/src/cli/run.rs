@@ -191,8 +191,8 @@ fn finish(
         );
         terminal.line(&format!("\n{}", text.trim_end()));
         terminal.line(&format!(
-            "\n  failed: {} of {} steps run",
-            failure.step,
+            "\n  failed: {} of {} steps passed",
+            outcome.steps,
             scenario.steps.len()
         ));
         return;

@@ -14,6 +14,9 @@ use crate::scenario::{CertKind, Guise};
 /// How long a server may take to say something to a client of an old version.
 const HELLO_LIMIT: Duration = Duration::from_secs(10);
 
+/// What servers are asked for a sign of life.
+const PING: &str = "/_ping";
+
 /// The certificates of a cluster, as its clients need them. Without TLS there is nothing in it.
 #[derive(Clone, Copy)]
 pub struct Access<'a> {
@@ -84,7 +87,13 @@ impl<'a> Access<'a> {
 }
 
 async fn ping(api: &Api) -> Result<(), String> {
-    api.send(Method::GET, "/_ping", None).await?.ok().map(drop)
+    let told = api.send(Method::GET, PING, None).await.and_then(|reply| reply.ok().map(drop));
+    // Where it asked is known: the words that follow are what matters.
+    let behind = format!("{PING}: ");
+    told.map_err(|why| match why.split_once(&behind) {
+        Some((_, words)) => words.to_owned(),
+        None => why,
+    })
 }
 
 /// Offers TLS 1.1, which nothing here speaks any more, and reads what the server says to that.

@@ -25,8 +25,19 @@ pub async fn explain(
     let Some(strategy) = Strategy::parse(&manager.strategy) else { return Vec::new() };
     let cluster = read(endpoints, name).await;
     let scheduler = Scheduler::new(Filter::ALL.to_vec(), strategy);
-    let lines = scheduler.explain(&cluster, &request).into_iter();
-    lines.map(|(node, reason)| format!("{node:<14}{reason}")).collect()
+    // The strategy's order among the nodes that fit. Only `random` asks the dice, and then any
+    // order is as good an explanation as another.
+    let ranked = scheduler.place(&cluster, &request, &mut |_| 0).map(|placement| placement.ranked);
+    let ranked = ranked.unwrap_or_default();
+    let rank = |node: &str| {
+        ranked.iter().position(|addr| cluster.node(addr).is_some_and(|known| known.name == node))
+    };
+    let line = |(node, reason): (String, String)| match rank(&node) {
+        Some(0) => format!("{node:<14}{reason}, first by {}", strategy.as_str()),
+        Some(n) => format!("{node:<14}{reason}, number {} by {}", n + 1, strategy.as_str()),
+        None => format!("{node:<14}refused by {reason}"),
+    };
+    scheduler.explain(&cluster, &request).into_iter().map(line).collect()
 }
 
 /// What the engines say, without the container called `name`.

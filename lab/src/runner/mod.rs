@@ -191,6 +191,7 @@ impl Runner<'_> {
     /// One step: the verb, what is expected of it, the state of the cluster, the invariants.
     async fn step(&mut self, n: usize, step: &Step) -> Result<(), Miss> {
         let verb = step.verb.word();
+        let began = self.world.now();
         self.emit("step.start", json!({"step": n, "verb": verb, "subject": verb::subject(step)}));
         let result = match &step.verb {
             Verb::Wait(wait) => self.wait(n, wait, step.within).await,
@@ -206,7 +207,7 @@ impl Runner<'_> {
         match &result {
             Ok(()) => self.emit("step.end", json!({"step": n, "ok": true})),
             Err(miss) => {
-                self.emit("step.item", self.item(n, step, Duration::ZERO, "", "", false));
+                self.emit("step.item", self.item(n, step, self.world.now() - began, "", "", false));
                 self.emit(
                     "step.end",
                     json!({"step": n, "ok": false, "title": miss.title, "notes": miss.notes}),

@@ -300,7 +300,7 @@ fn first_words(message: &str) -> String {
     let conditions: Vec<_> = lines
         .iter()
         .filter(|line| line.starts_with('['))
-        .map(|l| l.trim_matches(&['[', ']']))
+        .map(|l| l.trim_matches(['[', ']']))
         .collect();
     if conditions.is_empty() {
         return lines.first().unwrap_or(&"").to_string();

@@ -29,8 +29,6 @@ const CLIENT: &str = "lab client";
 pub struct SimulatedWorld {
     sim: Sim,
     cluster: Cluster,
-    client: Ctx,
-    began: Duration,
     /// By host and component.
     processes: BTreeMap<(String, &'static str), Process>,
     /// By host; what an engine knows outlives its process.
@@ -41,34 +39,35 @@ pub struct SimulatedWorld {
 }
 
 impl SimulatedWorld {
-    /// Prepares the hosts of `cluster` in `sim`; what happens there becomes events in `sink`.
+    /// A world for `cluster` in `sim`; what happens there becomes events in `sink`.
     #[must_use]
     pub fn new(sim: Sim, cluster: &Cluster, sink: &SharedSink) -> Self {
         let sink = Arc::clone(sink);
         sim.trace().observe(Box::new(move |record| sink.emit(event(record))));
-        for host in &cluster.hosts {
-            sim.add_host(&host.name, host.address);
-        }
-        // The client stands where a real one would: on the network's gateway.
-        let gateway = Ipv4Addr::from(u32::from(cluster.network.base) + 1);
-        let client = sim.add_host(CLIENT, gateway);
-        let began = sim.now();
-        let pki = cluster.tls.then(|| {
-            // Keys follow the seed, as everything does, but are no part of what a run draws.
-            Arc::new(Pki::new(Keys::Seeded(client.random_u64("pki")), client.clock.wall()))
-        });
-        let mut world = Self {
+        Self {
             sim,
             cluster: cluster.clone(),
-            client,
-            began,
             processes: BTreeMap::new(),
             engines: BTreeMap::new(),
-            pki,
+            pki: None,
             plain: BTreeSet::new(),
-        };
-        world.install_certificates();
-        world
+        }
+    }
+
+    fn add_hosts(&mut self) {
+        for host in &self.cluster.hosts {
+            self.sim.add_host(&host.name, host.address);
+        }
+        // The client stands where a real one would: on the network's gateway.
+        let gateway = Ipv4Addr::from(u32::from(self.cluster.network.base) + 1);
+        self.sim.add_host(CLIENT, gateway);
+        if self.cluster.tls {
+            let client = self.client();
+            // Keys follow the seed, as everything does, but are no part of what a run draws.
+            let keys = Keys::Seeded(client.random_u64("pki"));
+            self.pki = Some(Arc::new(Pki::new(keys, client.clock.wall())));
+            self.install_certificates();
+        }
     }
 
     /// Puts the certificates of every host where its processes look for them.
@@ -221,6 +220,7 @@ impl World for SimulatedWorld {
 
     fn up(&mut self) -> BoxFuture<'_, Result<(), WorldError>> {
         Box::pin(async move {
+            self.add_hosts();
             let hosts = self.cluster.hosts.clone();
             for host in &hosts {
                 self.start_store(host);
@@ -239,7 +239,7 @@ impl World for SimulatedWorld {
     }
 
     fn client(&self) -> Ctx {
-        self.client.clone()
+        self.sim.ctx(CLIENT)
     }
 
     fn pki(&self) -> Option<Arc<Pki>> {
@@ -262,7 +262,7 @@ impl World for SimulatedWorld {
     }
 
     fn now(&self) -> Duration {
-        self.sim.now() - self.began
+        self.sim.now()
     }
 
     fn down(&mut self) -> BoxFuture<'_, Result<(), WorldError>> {

@@ -78,15 +78,15 @@ impl Board {
         match serde_json::from_str(line) {
             Ok(Report::Line { component, line }) => self.said(host, &component, &line),
             Ok(Report::Start { component }) => {
-                self.emit(host, &component, "process.start", json!({}));
+                self.emit(host, &component, "process.started", json!({}));
                 self.state().runs.insert((host.to_owned(), component.into_owned()), true);
             }
             Ok(Report::Exit { component, status }) => {
-                self.emit(host, &component, "process.exit", json!({ "status": status }));
+                self.emit(host, &component, "process.exited", json!({ "status": status }));
                 self.ended(host, &component, &status);
             }
             Ok(Report::Failed { what }) => {
-                self.emit(host, "node", "node.failed", json!({ "msg": what }));
+                self.emit(host, "node", "node.failed", json!({ "message": what }));
                 self.state().failure.get_or_insert_with(|| format!("{host}: {what}"));
             }
             // Not a report: the node's program itself failed.
@@ -101,7 +101,7 @@ impl Board {
             return;
         }
         let (level, fields) = parse(line);
-        let message = fields.get("msg").and_then(Value::as_str).unwrap_or(line).to_owned();
+        let message = fields.get("message").and_then(Value::as_str).unwrap_or(line).to_owned();
         self.state().last.insert((host.to_owned(), component.to_owned()), message);
         self.emit(host, component, &format!("log.{level}"), Value::Object(fields));
     }
@@ -151,9 +151,13 @@ fn parse(line: &str) -> (String, Map<String, Value>) {
         && let Some(Value::String(level)) = fields.shift_remove("level")
     {
         fields.shift_remove("time");
+        // The name that every event of the log has for it, whatever the world.
+        if let Some(message) = fields.shift_remove("msg") {
+            fields.shift_insert(0, "message".to_owned(), message);
+        }
         return (level, fields);
     }
-    let message = |text: &str| Map::from_iter([("msg".to_owned(), Value::from(text))]);
+    let message = |text: &str| Map::from_iter([("message".to_owned(), Value::from(text))]);
     if let Some((_, rest)) = line.split_once('[')
         && let Some((level, text)) = rest.split_once(']')
     {
@@ -228,20 +232,20 @@ mod tests {
     #[test]
     fn lines_of_engines_and_managers_become_fields() {
         let line = "time=\"2026-01-02T03:04:05Z\" level=warning msg=\"a \\\"b\\\"\\nc\" name=x";
-        let expected = "{\"msg\":\"a \\\"b\\\"\\nc\",\"name\":\"x\"}";
+        let expected = "{\"message\":\"a \\\"b\\\"\\nc\",\"name\":\"x\"}";
         assert_eq!(fields(line), ("warning".into(), expected.into()));
     }
 
     #[test]
     fn lines_of_consul_become_messages() {
         let line = "    2026-01-02T03:04:05.678Z [WARN]  agent: started";
-        assert_eq!(fields(line), ("warning".into(), "{\"msg\":\"agent: started\"}".into()));
+        assert_eq!(fields(line), ("warning".into(), "{\"message\":\"agent: started\"}".into()));
     }
 
     #[test]
     fn any_other_line_is_a_message() {
         for line in ["panic: oops", "a=b [x] c", "level=\"open", "==> Starting"] {
-            let expected = json!({ "msg": line }).to_string();
+            let expected = json!({ "message": line }).to_string();
             assert_eq!(fields(line), ("info".into(), expected));
         }
     }
@@ -258,6 +262,6 @@ mod tests {
         let failure = "the manager on one has ended (exit status: 1): no such strategy";
         assert_eq!(board.all_run(&processes).await, Err(failure.to_owned()));
         let kinds: Vec<_> = sink.events().into_iter().map(|event| event.kind).collect();
-        assert_eq!(kinds, ["process.start", "log.info", "process.exit"]);
+        assert_eq!(kinds, ["process.started", "log.info", "process.exited"]);
     }
 }

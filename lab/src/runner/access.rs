@@ -44,6 +44,12 @@ impl<'a> Access<'a> {
         self.api(addr, CertKind::Good, false)
     }
 
+    /// The TLS of such a client.
+    #[must_use]
+    pub fn witness_tls(&self, pki: &Pki) -> Client {
+        self.tls(pki, Some(&pki.client(CertKind::Good)), false)
+    }
+
     fn api(&self, addr: Addr, kind: CertKind, verify: bool) -> Api {
         let tls = self.pki.map(|pki| self.tls(pki, Some(&pki.client(kind)), verify));
         Api::new(self.ctx, addr, tls)

@@ -24,7 +24,7 @@ use crate::scenario::cluster::Cluster;
 use crate::scenario::{Invariant, Scenario, Span, Step, Verb};
 use crate::world::{World, WorldError};
 
-use access::Access;
+pub use access::Access;
 use expect::Checker;
 use invariant::{Acknowledged, Truth};
 use view::Endpoints;

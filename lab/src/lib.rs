@@ -4,6 +4,7 @@ pub mod cli;
 pub mod compare;
 pub mod event;
 pub mod node;
+pub mod pki;
 pub mod replay;
 pub mod report;
 pub mod runner;

@@ -54,12 +54,3 @@ fn a_file_that_is_not_there_is_told_by_its_path() {
         = No such file or directory (os error 2)
     ");
 }
-
-#[test]
-fn tls_asked_for_on_the_command_line_is_refused_too() {
-    let path = Path::new("../scenarios/vagrant4.yaml");
-    let report = load(path, &Overrides { tls: Some(true) }).expect_err("there is no TLS yet");
-    assert!(report.render(false).contains("asked for by `--tls on`"), "{report}");
-    let tls = Path::new("tests/bad/tls.yaml");
-    assert!(load(tls, &Overrides { tls: Some(false) }).is_ok(), "the flag overrides the file");
-}

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use lab::event::Memory;
+use lab::scenario::CertKind;
 use lab::scenario::cluster::{Cluster, Engine, Host, StoreKind, Subnet};
 use lab::world::docker::images::Source;
 use lab::world::docker::{DockerWorld, Options, gc};
@@ -37,7 +38,7 @@ fn host(name: &str, last: u8) -> Host {
 /// One host with a store, one with an engine.
 fn cluster() -> Cluster {
     let labels = [("zone".to_owned(), "external".to_owned())].into_iter().collect();
-    let engine = Engine { cpus: 1, memory: 1 << 30, labels };
+    let engine = Engine { cpus: 1, memory: 1 << 30, labels, cert: CertKind::Good };
     Cluster {
         name: "test".into(),
         network: Subnet { base: Ipv4Addr::new(10, 100, 198, 0), prefix: 24 },
@@ -234,6 +235,7 @@ async fn a_manager_that_ends_at_once_is_reported_with_its_last_words() {
         strategy: "spread".into(),
         port: 3375,
         options: Vec::new(),
+        cert: CertKind::Good,
     });
     let mut options = options(Arc::default());
     // Any static program that does not know `manage`.

@@ -7,6 +7,7 @@ pub mod discovery;
 pub mod engine;
 pub mod manager;
 pub mod scheduler;
+pub mod tls;
 
 #[cfg(test)]
 pub(crate) mod testing;

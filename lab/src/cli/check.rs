@@ -4,8 +4,8 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use super::Exit;
-use crate::scenario::{self, Overrides};
+use super::{Exit, Switch};
+use crate::scenario;
 
 /// Arguments of `lab check`.
 #[derive(clap::Args)]
@@ -16,18 +16,25 @@ pub struct Args {
     /// Seed of the simulator
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// Sets `cluster.tls` whatever the files say; without, each run of their matrix
+    #[arg(long, value_enum)]
+    tls: Option<Switch>,
 }
 
 /// Runs each file twice, in two processes, and compares the logs.
 pub fn run(args: &Args) -> Exit {
+    let mut runs = Vec::new();
     for file in &args.files {
-        if let Err(report) = scenario::load(file, &Overrides::default()) {
-            eprint!("{}", report.render(super::color()));
-            return Exit::Invalid;
+        match scenario::load_all(file, &super::overrides(args.tls)) {
+            Ok(all) => runs.extend(all.iter().map(|run| (file, run.cluster.tls))),
+            Err(report) => {
+                eprint!("{}", report.render(super::color()));
+                return Exit::Invalid;
+            }
         }
     }
-    for file in &args.files {
-        match check(file, args.seed) {
+    for (file, tls) in runs {
+        match check(file, args.seed, tls) {
             Ok(None) => {}
             Ok(Some(difference)) => {
                 println!("{}: not deterministic\n{difference}", file.display());
@@ -43,7 +50,7 @@ pub fn run(args: &Args) -> Exit {
 }
 
 /// `None` when both runs wrote the same bytes, else the first line that differs, from both.
-fn check(file: &PathBuf, seed: u64) -> Result<Option<String>, String> {
+fn check(file: &PathBuf, seed: u64, tls: bool) -> Result<Option<String>, String> {
     let exe = std::env::current_exe().map_err(|e| format!("cannot find this program: {e}"))?;
     let dir = std::env::temp_dir().join(format!("lab-check-{}", std::process::id()));
     fs::create_dir_all(&dir).map_err(|e| format!("cannot make {}: {e}", dir.display()))?;
@@ -53,6 +60,7 @@ fn check(file: &PathBuf, seed: u64) -> Result<Option<String>, String> {
         let status = Command::new(&exe)
             .arg("run")
             .arg(file)
+            .args(["--tls", if tls { "on" } else { "off" }])
             .args(["--seed", &seed.to_string(), "--log"])
             .arg(log)
             .stdout(Stdio::null())
@@ -70,8 +78,9 @@ fn check(file: &PathBuf, seed: u64) -> Result<Option<String>, String> {
     }
     let verdict = if codes[0] == Some(0) { "passed" } else { "failed" };
     println!(
-        "{}: seed {seed}: two runs, byte-identical logs ({} events, both {verdict})",
+        "{}: seed {seed}, tls {}: two runs, byte-identical logs ({} events, both {verdict})",
         file.display(),
+        if tls { "on" } else { "off" },
         a.lines().count().saturating_sub(1),
     );
     Ok(None)

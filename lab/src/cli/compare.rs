@@ -3,11 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::Exit;
+use super::{Exit, Switch};
 use crate::compare::{self, Difference};
 use crate::event::{Event, Memory, SharedSink};
 use crate::replay::{self, Options};
-use crate::scenario::{self, Overrides};
+use crate::scenario::{self, Scenario};
 
 /// Arguments of `lab compare`.
 #[derive(clap::Args)]
@@ -18,12 +18,15 @@ pub struct Args {
     /// Seed of the simulator
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// Sets `cluster.tls` whatever the files say; without, each run of their matrix
+    #[arg(long, value_enum)]
+    tls: Option<Switch>,
 }
 
 /// Compares, and prints `same story` or the first difference.
 pub fn run(args: &Args) -> Exit {
     match args.files.as_slice() {
-        [file] => both_worlds(file, args.seed),
+        [file] => all_runs(file, args),
         [a, b] => match (read(a), read(b)) {
             (Ok(left), Ok(right)) => {
                 verdict(&left, &right, [&a.display().to_string(), &b.display().to_string()])
@@ -46,15 +49,26 @@ fn read(path: &Path) -> Result<Vec<Event>, String> {
     })
 }
 
-/// Replays a scenario in both worlds and compares.
-fn both_worlds(file: &Path, seed: u64) -> Exit {
-    let scenario = match scenario::load(file, &Overrides::default()) {
-        Ok(scenario) => Arc::new(scenario),
+/// Every run of a file, until one is not the same story.
+fn all_runs(file: &Path, args: &Args) -> Exit {
+    let runs = match scenario::load_all(file, &super::overrides(args.tls)) {
+        Ok(runs) => runs,
         Err(report) => {
             eprint!("{}", report.render(super::color()));
             return Exit::Invalid;
         }
     };
+    for scenario in runs {
+        let exit = both_worlds(&Arc::new(scenario), args.seed);
+        if exit != Exit::Passed {
+            return exit;
+        }
+    }
+    Exit::Passed
+}
+
+/// Replays a scenario in both worlds and compares.
+fn both_worlds(scenario: &Arc<Scenario>, seed: u64) -> Exit {
     let mut logs = Vec::new();
     for docker in [false, true] {
         let world = if docker { "docker" } else { "simulator" };
@@ -62,7 +76,7 @@ fn both_worlds(file: &Path, seed: u64) -> Exit {
         let options = Options { docker, seed, ..Options::default() };
         let began = replay::stopwatch();
         let sink = Arc::clone(&memory) as SharedSink;
-        match replay::replay(&scenario, &options, sink, |_| {}) {
+        match replay::replay(scenario, &options, sink, |_| {}) {
             Ok(outcome) => {
                 let verdict = match &outcome.failure {
                     None => "passed".to_owned(),

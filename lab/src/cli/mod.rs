@@ -1,5 +1,6 @@
 //! The command line. One file per verb.
 
+mod certs;
 mod check;
 mod compare;
 mod run;
@@ -52,6 +53,9 @@ enum Verb {
         /// The scenario files
         #[arg(required = true)]
         files: Vec<PathBuf>,
+        /// Sets `cluster.tls` whatever the files say
+        #[arg(long, value_enum)]
+        tls: Option<Switch>,
     },
     /// Runs each scenario twice with one seed and compares the logs byte by byte
     Check(check::Args),
@@ -62,6 +66,8 @@ enum Verb {
     Compare(compare::Args),
     /// Prints the JSON schema of scenario files
     Schema,
+    /// Writes the certificates and keys of a cluster with TLS, for use elsewhere
+    Certs(certs::Args),
     /// Prepares the images of the docker world
     Images,
     /// Removes what runs that are no longer alive left on the Docker engine
@@ -81,6 +87,20 @@ enum On {
     Docker,
 }
 
+/// Whether every connection is TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Switch {
+    /// Certificates on both sides, checked on both sides
+    On,
+    /// Plain
+    Off,
+}
+
+/// What `--tls` says over a file.
+fn overrides(tls: Option<Switch>) -> Overrides {
+    Overrides { tls: tls.map(|switch| switch == Switch::On) }
+}
+
 /// Runs the command line `args` (with the program's name first) and returns the exit code.
 #[must_use]
 pub fn main(args: Vec<OsString>) -> i32 {
@@ -97,10 +117,11 @@ pub fn main(args: Vec<OsString>) -> i32 {
     };
     let exit = match lab.verb {
         Verb::Run(args) => run::run(&args),
-        Verb::Validate { files } => return validate::run(&files, &Overrides::default()),
+        Verb::Validate { files, tls } => return validate::run(&files, &overrides(tls)),
         Verb::Check(args) => check::run(&args),
         Verb::Compare(args) => compare::run(&args),
         Verb::Schema => return schema::run(),
+        Verb::Certs(args) => certs::run(&args),
         Verb::Images => images(),
         Verb::Gc { all } => gc(all),
     };

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Exit, On};
+use super::{Exit, On, Switch};
 use crate::event::{self, Lines, SharedSink, Tee};
 use crate::replay::{self, Ended, Options};
 use crate::report::terminal::{Style, Terminal};
@@ -30,6 +30,9 @@ pub struct Args {
     /// Replays with each seed from A to B, both included, and prints only what fails
     #[arg(long, value_name = "A..B", value_parser = seeds)]
     seeds: Option<RangeInclusive<u64>>,
+    /// Sets `cluster.tls` whatever the files say; without, each run of their matrix
+    #[arg(long, value_enum)]
+    tls: Option<Switch>,
     /// Writes the event log to this file, one JSON object per line
     #[arg(long, value_name = "FILE")]
     log: Option<PathBuf>,
@@ -86,8 +89,8 @@ pub fn run(args: &Args) -> Exit {
     let mut scenarios = Vec::new();
     let mut invalid = false;
     for file in &args.files {
-        match scenario::load(file, &Overrides::default()) {
-            Ok(scenario) => scenarios.push(Arc::new(scenario)),
+        match scenario::load_all(file, &super::overrides(args.tls)) {
+            Ok(runs) => scenarios.extend(runs.into_iter().map(Arc::new)),
             Err(report) => {
                 eprint!("{}", report.render(super::color()));
                 invalid = true;
@@ -96,6 +99,12 @@ pub fn run(args: &Args) -> Exit {
     }
     if invalid {
         return Exit::Invalid;
+    }
+    if scenarios.len() > 1 && (args.log.is_some() || args.keep) {
+        eprintln!(
+            "error: --log and --keep take one run: the matrix has several, choose with --tls"
+        );
+        return Exit::Usage;
     }
     let mut worst = Exit::Passed;
     for scenario in scenarios {
@@ -207,11 +216,26 @@ fn precise(time: Duration) -> String {
 }
 
 fn replay_command(args: &Args, scenario: &Scenario, step: usize) -> String {
+    let how = match args.on {
+        On::Sim => format!("--seed {}", args.seed),
+        On::Docker => "--on docker".to_owned(),
+    };
+    format!("{} {how} --until {step}", command(args, scenario))
+}
+
+/// The command that runs the scenario with the settings it has now.
+fn command(args: &Args, scenario: &Scenario) -> String {
     let file = scenario.path.display();
-    match args.on {
-        On::Sim => format!("cargo lab run {file} --seed {} --until {step}", args.seed),
-        On::Docker => format!("cargo lab run {file} --on docker --until {step}"),
+    // What the file says anyway need not be said again.
+    let matrix = scenario::load_all(&scenario.path, &Overrides::default());
+    let alone = matrix.is_ok_and(
+        |runs| matches!(runs.as_slice(), [only] if only.cluster.tls == scenario.cluster.tls),
+    );
+    if args.tls.is_none() && alone {
+        return format!("cargo lab run {file}");
     }
+    let tls = if scenario.cluster.tls { "on" } else { "off" };
+    format!("cargo lab run {file} --tls {tls}")
 }
 
 /// Prints why a run came to no verdict.
@@ -246,15 +270,16 @@ fn sweep(args: &Args, scenario: &Arc<Scenario>, seeds: RangeInclusive<u64>) -> E
             Ok(Outcome { failure: None, .. }) => passed += 1,
             Ok(Outcome { failure: Some(failure), .. }) => {
                 failed += 1;
-                let file = scenario.path.display();
+                let command = command(args, scenario);
                 println!("  ✗ seed {seed}: step {}: {}", failure.step, failure.title);
-                println!("    replay: cargo lab run {file} --seed {seed}");
+                println!("    replay: {command} --seed {seed}");
             }
             Err(ended) => return report_end(&ended),
         }
     }
+    let tls = if scenario.cluster.tls { "on" } else { "off" };
     println!(
-        "{}   seeds {from} to {to}: {passed} passed, {failed} failed, in {}",
+        "{}   tls {tls}   seeds {from} to {to}: {passed} passed, {failed} failed, in {}",
         scenario.name,
         precise(began()),
     );

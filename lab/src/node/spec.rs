@@ -26,9 +26,20 @@ pub struct Process {
     pub argv: Vec<String>,
     /// URLs that must answer before it starts, see [`Gate`].
     pub gates: Vec<Gate>,
+    /// What is started instead while it has no certificate.
+    pub uncertified: Option<Uncertified>,
 }
 
-/// An `http://ADDRESS:PORT/PATH` that must answer 200 with something else than the empty JSON
+/// What a process is without its certificate.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Uncertified {
+    /// The certificate's file: it has none while that is absent or empty.
+    pub cert: String,
+    /// The program and its arguments.
+    pub argv: Vec<String>,
+}
+
+/// An `http://ADDRESS:PORT/PATH` (or `https://…`) that must answer 200 with something else than the empty JSON
 /// string, which is how Consul says that it has no leader yet.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Gate {
@@ -38,6 +49,8 @@ pub struct Gate {
     pub port: u16,
     /// The path, with its leading slash.
     pub path: String,
+    /// Whether it speaks TLS. Whose certificate it shows does not matter here.
+    pub tls: bool,
 }
 
 /// The process that is the Docker engine: the one that images are loaded into.

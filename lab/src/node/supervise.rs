@@ -108,9 +108,10 @@ impl Unit {
     /// Starts the process when its gates open, then takes orders.
     async fn live(mut self, mut inbox: mpsc::Receiver<(Verb, Reply)>) {
         let gates = self.process.gates.clone();
+        let tls = probe::own_client();
         let mut opening = std::pin::pin!(async {
             for gate in &gates {
-                probe::open(gate).await;
+                probe::open(gate, tls.as_ref()).await;
             }
         });
         let mut waiting = true;
@@ -149,7 +150,11 @@ impl Unit {
     }
 
     async fn start(&mut self) -> Result<(), String> {
-        let Process { name, argv, .. } = &self.process;
+        let Process { name, argv, uncertified, .. } = &self.process;
+        let argv = match uncertified {
+            Some(other) if !certified(&other.cert) => &other.argv,
+            _ => argv,
+        };
         let (program, args) =
             argv.split_first().ok_or_else(|| format!("`{name}` has no program"))?;
         let mut child = Command::new(program)
@@ -213,6 +218,10 @@ impl Unit {
         let component = self.process.name.as_str().into();
         Report::Exit { component, status: status.into() }.print();
     }
+}
+
+fn certified(cert: &str) -> bool {
+    std::fs::metadata(cert).is_ok_and(|file| file.len() > 0)
 }
 
 /// Waits for the end of a child; forever if there is none.

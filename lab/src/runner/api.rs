@@ -7,6 +7,7 @@ use hyper::{Method, Request, StatusCode};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 use swarm::ctx::{Addr, Ctx, http};
+use swarm::tls;
 
 /// Longest wait for any one reply. Beyond it something hangs, which is worth a failure of its own.
 const REPLY_TIMEOUT: Duration = Duration::from_secs(60);
@@ -64,16 +65,17 @@ impl Reply {
 #[derive(Clone)]
 pub struct Api {
     client: http::Client,
+    scheme: &'static str,
     /// Where it connects to.
     pub addr: Addr,
 }
 
 impl Api {
-    /// A client of `addr`.
+    /// A client of `addr`, over TLS if any is given.
     #[must_use]
-    pub fn new(ctx: &Ctx, addr: Addr) -> Self {
-        let connector = http::connector(ctx, addr.clone(), Duration::from_secs(10));
-        Self { client: http::client(connector), addr }
+    pub fn new(ctx: &Ctx, addr: Addr, tls: Option<tls::Client>) -> Self {
+        let connector = http::connector(ctx, addr.clone(), Duration::from_secs(10)).secured(tls);
+        Self { scheme: connector.scheme(), client: http::client(connector), addr }
     }
 
     /// Sends a request and reads the whole reply.
@@ -86,10 +88,10 @@ impl Api {
         path: &str,
         body: Option<&Value>,
     ) -> Result<Reply, String> {
-        let fail = |why: String| format!("{method} http://{}{path}: {why}", self.addr);
+        let fail = |why: String| format!("{method} {}://{}{path}: {why}", self.scheme, self.addr);
         let mut request = Request::builder()
             .method(method.clone())
-            .uri(format!("http://{}{path}", self.addr))
+            .uri(format!("{}://{}{path}", self.scheme, self.addr))
             .header("host", self.addr.to_string())
             .header("user-agent", concat!("swarmlab/", env!("CARGO_PKG_VERSION")));
         let bytes = match body {

@@ -119,7 +119,8 @@ impl Checker<'_> {
 
     async fn info(&self, info: &Info) -> Result<usize, Miss> {
         let seen = self.endpoints.info().await.map_err(|e| unreachable(info.span, e))?;
-        check_info(info, &seen)
+        let addr = info.node.as_ref().map(|node| self.cluster.store_key(node));
+        check_info(info, addr.as_deref(), &seen)
     }
 
     async fn store(&self, store: &Store) -> Result<usize, Miss> {
@@ -132,12 +133,13 @@ impl Checker<'_> {
         };
         let mut held = 0;
         if let Some(wanted) = &store.keys {
-            let wanted_keys: BTreeSet<_> = wanted.value.iter().map(|k| k.value.as_str()).collect();
-            if let Some(missing) = wanted.value.iter().find(|key| !seen.contains_key(&key.value)) {
-                let title = format!("the store has no key {} under {prefix}", missing.value);
+            let name = |key: &'_ Spanned<String>| self.cluster.store_key(key);
+            let wanted_keys: BTreeSet<_> = wanted.value.iter().map(name).collect();
+            if let Some(missing) = wanted.value.iter().find(|key| !seen.contains_key(&name(key))) {
+                let title = format!("the store has no key {} under {prefix}", name(missing));
                 return Err(Miss::new(missing.span, title, "expected here").note(evidence()));
             }
-            if let Some(extra) = seen.keys().find(|key| !wanted_keys.contains(key.as_str())) {
+            if let Some(extra) = seen.keys().find(|key| !wanted_keys.contains(*key)) {
                 let title = format!("the store has a key {extra} under {prefix} as well");
                 return Err(Miss::new(wanted.span, title, "not expected here").note(evidence()));
             }
@@ -153,7 +155,7 @@ impl Checker<'_> {
     async fn http(&self, http: &Http) -> Result<usize, Miss> {
         let url = &http.url;
         let (addr, path) = self.target(&url.value).map_err(|why| Miss::new(url.span, why, ""))?;
-        let reply = Api::new(self.client, addr).send(Method::GET, &path, None).await;
+        let reply = Api::new(self.client, addr, None).send(Method::GET, &path, None).await;
         let reply = reply.map_err(|why| Miss::new(url.span, why, "expected to answer"))?;
         let body = String::from_utf8_lossy(&reply.body);
         let wanted = http.status.clone().unwrap_or(Spanned::new(200, url.span));
@@ -282,7 +284,9 @@ fn check_ps(ps: &Ps, rows: &[Row]) -> Result<usize, Miss> {
     Ok(held)
 }
 
-fn check_info(info: &Info, seen: &super::view::Info) -> Result<usize, Miss> {
+/// `addr` is the address of the node that `info` speaks of: the manager knows the name only of a node
+/// it has talked to.
+fn check_info(info: &Info, addr: Option<&str>, seen: &super::view::Info) -> Result<usize, Miss> {
     let evidence = || seen.describe();
     let mut held = 0;
     if let Some(wanted) = &info.nodes {
@@ -301,7 +305,10 @@ fn check_info(info: &Info, seen: &super::view::Info) -> Result<usize, Miss> {
     let (whose, counts) = match &info.node {
         None => (String::new(), seen.counts),
         Some(name) => {
-            let node = seen.nodes.iter().find(|node| node.name == name.value);
+            let means = |node: &&super::view::InfoNode| {
+                node.name == name.value || addr == Some(node.addr.as_str())
+            };
+            let node = seen.nodes.iter().find(means);
             let Some(node) = node else {
                 let title = format!("`docker info` shows no node {}", name.value);
                 return Err(Miss::new(name.span, title, "expected here").note(evidence()));

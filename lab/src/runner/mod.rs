@@ -3,6 +3,7 @@
 //! The runner talks to the cluster as any client would: over the Docker API of the manager. Only
 //! the invariants look past it, at the engines.
 
+mod access;
 mod api;
 mod container;
 mod expect;
@@ -12,17 +13,20 @@ mod invariant;
 mod verb;
 mod view;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use swarm::ctx::Ctx;
 
 use crate::event::{Event, SharedSink};
+use crate::pki::Pki;
 use crate::scenario::cluster::Cluster;
 use crate::scenario::{Invariant, Scenario, Span, Step, Verb};
 use crate::world::fault::Part;
 use crate::world::{World, WorldError};
 
+pub use access::Access;
 use expect::Checker;
 use fault::InForce;
 use invariant::{Acknowledged, Truth};
@@ -116,14 +120,17 @@ pub async fn run(
     sink.emit(Event::new(Duration::ZERO, "lab", "runner", "cluster.up", Value::Null));
     world.up().await?;
     let client = world.client();
-    let endpoints = Endpoints::new(&client, &scenario.cluster).ok_or_else(|| {
+    let pki = world.pki();
+    let access = Access::new(&client, pki.as_deref());
+    let endpoints = Endpoints::new(access, &scenario.cluster).ok_or_else(|| {
         WorldError::new("the cluster has no manager", "give a host `manager: {}`")
     })?;
     let mut runner = Runner {
         world,
         scenario,
         sink,
-        client,
+        client: client.clone(),
+        pki: pki.clone(),
         endpoints,
         acknowledged: Acknowledged::new(),
         in_force: InForce::default(),
@@ -167,6 +174,7 @@ struct Runner<'a> {
     scenario: &'a Scenario,
     sink: &'a SharedSink,
     client: Ctx,
+    pki: Option<Arc<Pki>>,
     endpoints: Endpoints,
     acknowledged: Acknowledged,
     /// What is wrong with the cluster.
@@ -204,6 +212,8 @@ impl Runner<'_> {
                 }
             }
             Verb::Expect => self.only_expect(n, step).await,
+            Verb::Cert(cert) => self.certify(n, step, cert).await,
+            Verb::Dial(dial) => self.dial(n, step, dial).await,
             _ => self.act(n, step).await,
         };
         let result = match result {

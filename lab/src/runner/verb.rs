@@ -4,16 +4,19 @@ use std::time::Duration;
 
 use hyper::{Method, StatusCode};
 use serde_json::Value;
+use swarm::ctx::Addr;
 
+use super::access::Access;
 use super::api::encoded;
 use super::container::create_body;
 use super::explain::explain;
 use super::view::Row;
 use super::{Miss, POLL, Runner};
 use crate::report::count;
+use crate::scenario::cluster::engine_port;
 use crate::scenario::expect::Expect;
-use crate::scenario::step::{WAIT_DEFAULT, Wait};
-use crate::scenario::{ContainerSpec, Step, Verb};
+use crate::scenario::step::{Cert, Dial, WAIT_DEFAULT, Wait};
+use crate::scenario::{ContainerSpec, Guise, Holder, Spanned, Step, Verb};
 
 /// What a step is about, in a few words: the second column of the report.
 #[must_use]
@@ -24,6 +27,11 @@ pub fn subject(step: &Step) -> String {
             format!("{} healthy", count(n, "node"))
         }
         Verb::Fault(fault) => fault.action.subject(),
+        Verb::Cert(cert) => format!("{} {}", cert.host.value, cert.kind.value),
+        Verb::Dial(dial) => {
+            let guise = dial.guise.as_ref().map_or(Guise::Client, |guise| guise.value);
+            format!("{} {guise}", dial.host.value)
+        }
         Verb::Expect => step.expect.as_ref().map(topics).unwrap_or_default(),
         verb => verb.containers().join(", "),
     }
@@ -85,28 +93,15 @@ impl Runner<'_> {
     /// Does a verb to each of its containers, in order, and reports each.
     pub(super) async fn act(&mut self, n: usize, step: &Step) -> Result<(), Miss> {
         let names = step.verb.containers().to_vec();
-        let wanted_error = step.expect.as_ref().and_then(|expect| expect.error.as_ref());
         for (i, name) in names.iter().enumerate() {
             let began = self.world.now();
             let done = self.request(&step.verb, i, name).await;
-            let refused = match (done, wanted_error) {
-                (Ok(()), None) => None,
-                (Err(why), Some(wanted)) if why.contains(&wanted.value) => Some(why),
-                (Err(why), Some(wanted)) => {
-                    let title = format!("{name} was refused, but not for the reason expected");
-                    let miss = Miss::new(wanted.span, title, "expected in the message");
-                    return Err(miss.note(format!("the manager said: {why}")));
+            let refused = match judged(step, name, "the manager", done) {
+                Ok(refused) => refused,
+                Err(Unmet { miss, done: true }) => {
+                    return Err(miss.note(self.whereabouts(name).await));
                 }
-                (Err(why), None) => {
-                    let title = format!("{} {name} was refused", step.verb.word());
-                    return Err(Miss::new(step.span, title, "this step")
-                        .note(format!("the manager said: {why}")));
-                }
-                (Ok(()), Some(wanted)) => {
-                    let title = format!("{name} was not refused");
-                    return Err(Miss::new(wanted.span, title, "expected to be refused with this")
-                        .note(self.whereabouts(name).await));
-                }
+                Err(Unmet { miss, .. }) => return Err(miss),
             };
             if refused.is_none() {
                 if let Err(miss) = self.expectations(step, std::slice::from_ref(name)).await {
@@ -124,6 +119,54 @@ impl Runner<'_> {
             self.emit("step.item", item);
         }
         Ok(())
+    }
+
+    /// Replaces a certificate and waits for what is expected of that.
+    pub(super) async fn certify(&mut self, n: usize, step: &Step, cert: &Cert) -> Result<(), Miss> {
+        let began = self.world.now();
+        let host = cert.host.value.as_str();
+        let holder = self.holder(&cert.host, cert.of.as_ref())?;
+        let done = self.world.certify(host, holder, cert.kind.value).await;
+        done.map_err(|error| Miss::new(step.span, error.to_string(), "this step"))?;
+        self.expectations(step, &[]).await?;
+        let took = self.world.now() - began;
+        self.emit("step.item", self.item(n, step, took, &holder.to_string(), "", true));
+        Ok(())
+    }
+
+    /// Asks a server for a sign of life.
+    pub(super) async fn dial(&mut self, n: usize, step: &Step, dial: &Dial) -> Result<(), Miss> {
+        let began = self.world.now();
+        let holder = self.holder(&dial.host, dial.of.as_ref())?;
+        let cluster = self.cluster();
+        let host = cluster.host(&dial.host.value).expect("a host with a server is a host");
+        let port = match (holder, &host.manager) {
+            (Holder::Manager, Some(manager)) => manager.port,
+            _ => engine_port(cluster.tls),
+        };
+        let addr = Addr::tcp(host.address.to_string(), port);
+        let guise = dial.guise.as_ref().map_or(Guise::Client, |guise| guise.value);
+        let done = Access::new(&self.client, self.pki.as_deref()).dial(addr, guise).await;
+        let subject = format!("{guise} at {}", host.name);
+        let refused = judged(step, &subject, "the stranger's side", done);
+        let refused = refused.map_err(|unmet| unmet.miss)?;
+        match &refused {
+            Some(_) => self.outcome.expectations += 1,
+            None => self.expectations(step, &[]).await?,
+        }
+        let detail = refused.map(|why| format!("refused: {}", first_words(&why)));
+        let took = self.world.now() - began;
+        let detail = detail.unwrap_or_default();
+        let item = self.item(n, step, took, &holder.to_string(), &detail, true);
+        self.emit("step.item", item);
+        Ok(())
+    }
+
+    /// The server that a step means.
+    fn holder(&self, host: &Spanned<String>, of: Option<&Spanned<Holder>>) -> Result<Holder, Miss> {
+        let found = self.cluster().host(&host.value);
+        let holder = found.and_then(|found| found.holder(of.map(|of| of.value)));
+        holder.ok_or_else(|| Miss::new(host.span, "there is no such server", "not on this host"))
     }
 
     /// A miss of a container that was placed somewhere, with what speaks for and against each node.
@@ -163,7 +206,7 @@ impl Runner<'_> {
                 Ok(())
             }
             Verb::Remove(remove) => {
-                let flag = |flag: &Option<crate::scenario::Spanned<bool>>| {
+                let flag = |flag: &Option<Spanned<bool>>| {
                     u8::from(flag.as_ref().is_some_and(|flag| flag.value))
                 };
                 let (force, volumes) = (flag(&remove.force), flag(&remove.volumes));
@@ -172,7 +215,7 @@ impl Runner<'_> {
                 self.acknowledged.retain(|_, known| known != name);
                 Ok(())
             }
-            Verb::Wait(_) | Verb::Fault(_) | Verb::Expect => Ok(()),
+            Verb::Wait(_) | Verb::Fault(_) | Verb::Cert(_) | Verb::Dial(_) | Verb::Expect => Ok(()),
         }
     }
 
@@ -225,6 +268,37 @@ impl Runner<'_> {
             }
         }
     }
+}
+
+/// What a step expects of a verb's outcome does not hold.
+struct Unmet {
+    miss: Miss,
+    /// Whether the verb was done, though the step expects a refusal.
+    done: bool,
+}
+
+/// What a verb was refused with, if that is what the step expects. `teller` is who said it.
+fn judged(step: &Step, subject: &str, teller: &str, done: Done) -> Result<Option<String>, Unmet> {
+    let wanted = step.expect.as_ref().and_then(|expect| expect.error.as_ref());
+    let (miss, done) = match (done, wanted) {
+        (Ok(()), None) => return Ok(None),
+        (Err(why), Some(wanted)) if why.contains(&wanted.value) => return Ok(Some(why)),
+        (Err(why), Some(wanted)) => {
+            let title = format!("{subject} was refused, but not for the reason expected");
+            let miss = Miss::new(wanted.span, title, "expected in the message");
+            (miss.note(format!("{teller} said: {why}")), false)
+        }
+        (Err(why), None) => {
+            let title = format!("{} {subject} was refused", step.verb.word());
+            let miss = Miss::new(step.span, title, "this step");
+            (miss.note(format!("{teller} said: {why}")), false)
+        }
+        (Ok(()), Some(wanted)) => {
+            let title = format!("{subject} was not refused");
+            (Miss::new(wanted.span, title, "expected to be refused with this"), true)
+        }
+    };
+    Err(Unmet { miss, done })
 }
 
 /// The last line of a refusal that says something: the classic texts list one condition a line.

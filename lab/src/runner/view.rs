@@ -1,13 +1,15 @@
 //! What the cluster looks like at one moment: read from the manager, the engines and the store.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
 
 use base64::Engine as _;
 use serde_json::{Value, json};
-use swarm::ctx::{Addr, Ctx};
+use swarm::ctx::Addr;
 
+use super::access::Access;
 use super::api::{Api, encoded};
-use crate::scenario::cluster::{CONSUL_PORT, Cluster, engine_port};
+use crate::scenario::cluster::{Cluster, consul_port, engine_port};
 use crate::world::fault::Part;
 
 /// The endpoints of a cluster.
@@ -23,14 +25,17 @@ pub struct Endpoints {
 }
 
 impl Endpoints {
-    /// The endpoints of `cluster`, reached through `ctx`. `None` without a manager.
+    /// The endpoints of `cluster`, reached with `access`. `None` without a manager.
+    ///
+    /// The manager must prove who it is. Engines and the store need not: what they say is wanted
+    /// even, and above all, when their certificates are no good.
     #[must_use]
-    pub fn new(ctx: &Ctx, cluster: &Cluster) -> Option<Self> {
+    pub fn new(access: Access<'_>, cluster: &Cluster) -> Option<Self> {
         let (host, manager) = cluster.manager()?;
-        let at = |ip: std::net::Ipv4Addr, port| Api::new(ctx, Addr::tcp(ip.to_string(), port));
+        let at = |ip: Ipv4Addr, port| access.witness(Addr::tcp(ip.to_string(), port));
         Some(Self {
-            manager: at(host.address, manager.port),
-            store: cluster.store().map(|(host, _)| at(host.address, CONSUL_PORT)),
+            manager: access.client(Addr::tcp(host.address.to_string(), manager.port)),
+            store: cluster.store().map(|(host, _)| at(host.address, consul_port(cluster.tls))),
             engines: cluster
                 .engines()
                 .map(|(host, _)| (host.name.clone(), at(host.address, engine_port(cluster.tls))))

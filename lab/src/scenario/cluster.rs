@@ -6,6 +6,8 @@ use std::net::Ipv4Addr;
 
 use indexmap::IndexMap;
 
+use super::cert::{CertKind, Holder};
+
 /// What stands before the first step.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Cluster {
@@ -74,6 +76,24 @@ pub struct Engine {
     pub id: Option<String>,
     /// Its labels.
     pub labels: IndexMap<String, String>,
+    /// What is wrong with its certificate from the start; of no consequence without TLS.
+    pub cert: CertKind,
+}
+
+impl Host {
+    /// The server that is meant: the one asked for, else the engine, else the manager. `None` if
+    /// it does not run here.
+    #[must_use]
+    pub fn holder(&self, of: Option<Holder>) -> Option<Holder> {
+        let runs = |holder: &Holder| match holder {
+            Holder::Engine => self.engine.is_some(),
+            Holder::Manager => self.manager.is_some(),
+        };
+        match of {
+            Some(holder) => Some(holder).filter(runs),
+            None => [Holder::Engine, Holder::Manager].into_iter().find(runs),
+        }
+    }
 }
 
 /// The kind of a discovery store.
@@ -100,6 +120,8 @@ pub struct Manager {
     pub port: u16,
     /// Further words of its command line, as typed.
     pub options: Vec<String>,
+    /// What is wrong with its certificate from the start; of no consequence without TLS.
+    pub cert: CertKind,
 }
 
 /// The port of every Docker engine, without and with TLS.
@@ -108,8 +130,26 @@ pub fn engine_port(tls: bool) -> u16 {
     if tls { 2376 } else { 2375 }
 }
 
-/// The port of Consul's HTTP interface.
-pub const CONSUL_PORT: u16 = 8500;
+/// The port of Consul's HTTP interface, without and with TLS.
+#[must_use]
+pub fn consul_port(tls: bool) -> u16 {
+    if tls { 8501 } else { 8500 }
+}
+
+/// Where hosts have their certificates and keys.
+pub const PKI: &str = "/etc/pki/tls";
+
+/// The beginning of a manager's file names in [`PKI`]: `swarm-cert.pem`, `swarm-key.pem`.
+pub const MANAGER_PAIR: &str = "swarm-";
+
+/// The beginning of the store's.
+pub const STORE_PAIR: &str = "store-";
+
+/// The beginning of those of the engine on a host.
+#[must_use]
+pub fn engine_pair(host: &str) -> String {
+    format!("{host}-")
+}
 
 impl Cluster {
     /// The host called `name`.
@@ -139,7 +179,9 @@ impl Cluster {
     #[must_use]
     pub fn discovery(&self) -> String {
         match self.store() {
-            Some((host, StoreKind::Consul)) => format!("consul://{}:{CONSUL_PORT}", host.address),
+            Some((host, StoreKind::Consul)) => {
+                format!("consul://{}:{}", host.address, consul_port(self.tls))
+            }
             None => {
                 let port = engine_port(self.tls);
                 let list: Vec<_> =
@@ -154,24 +196,53 @@ impl Cluster {
     pub fn manager_args(&self, manager: &Manager) -> Vec<String> {
         let mut args = vec!["manage".to_owned(), "--strategy".into(), manager.strategy.clone()];
         args.extend(["-H".into(), format!("tcp://0.0.0.0:{}", manager.port)]);
+        if self.tls {
+            args.push("--tlsverify".into());
+            args.push(format!("--tlscacert={PKI}/ca.pem"));
+            args.push(format!("--tlscert={PKI}/{MANAGER_PAIR}cert.pem"));
+            args.push(format!("--tlskey={PKI}/{MANAGER_PAIR}key.pem"));
+        }
+        args.extend(self.store_options(MANAGER_PAIR));
         args.extend(manager.options.iter().cloned());
         args.push(self.discovery());
         args
+    }
+
+    /// What a process with the certificate `pair` is told of the store's TLS.
+    fn store_options(&self, pair: &str) -> Vec<String> {
+        if !self.tls || self.store().is_none() {
+            return Vec::new();
+        }
+        let option = |key: &str, file: &str| {
+            ["--discovery-opt".to_owned(), format!("kv.{key}={PKI}/{file}")]
+        };
+        let files = [
+            option("cacertfile", "ca.pem"),
+            option("certfile", &format!("{pair}cert.pem")),
+            option("keyfile", &format!("{pair}key.pem")),
+        ];
+        files.into_iter().flatten().collect()
+    }
+
+    /// The key that `text` stands for in the store's directory of engines: a host's name stands for
+    /// its engine's address.
+    #[must_use]
+    pub fn store_key(&self, text: &str) -> String {
+        match self.host(text).filter(|host| host.engine.is_some()) {
+            Some(host) => format!("{}:{}", host.address, engine_port(self.tls)),
+            None => text.to_owned(),
+        }
     }
 
     /// The words after `swarm` that start the agent of a host.
     #[must_use]
     pub fn agent_args(&self, host: &Host) -> Vec<String> {
         let advertise = format!("{}:{}", host.address, engine_port(self.tls));
-        vec![
-            "join".into(),
-            "--heartbeat".into(),
-            "20s".into(),
-            "--ttl".into(),
-            "60s".into(),
-            "--advertise".into(),
-            advertise,
-            self.discovery(),
-        ]
+        let times = ["join", "--heartbeat", "20s", "--ttl", "60s", "--advertise"];
+        let mut args: Vec<String> = times.map(str::to_owned).into();
+        args.push(advertise);
+        args.extend(self.store_options(&engine_pair(&host.name)));
+        args.push(self.discovery());
+        args
     }
 }

@@ -145,7 +145,8 @@ record! {
     pub struct Store: "a store expectation" {
         /// The path of a directory, such as `docker/swarm/nodes`.
         under: required Spanned<String>,
-        /// The names of all keys below it, without the path, in any order.
+        /// The names of all keys below it, without the path, in any order. The name of a host stands
+        /// for its engine's address and port.
         keys: optional Spanned<Vec<Spanned<String>>>,
         /// Number of keys below it.
         count: optional Spanned<u64>,

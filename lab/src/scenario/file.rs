@@ -5,6 +5,7 @@ use std::net::Ipv4Addr;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
+use super::cert::CertKind;
 use super::cluster::{StoreKind, Subnet};
 use super::context::Context;
 use super::decode::{Decode, Table, Word};
@@ -26,8 +27,18 @@ record! {
         cluster: required ClusterKeys,
         /// What happens, in order.
         steps: required Vec<Step>,
+        /// Settings that the scenario is run with, one run for each.
+        matrix: optional Matrix,
         /// What must hold at every moment; everything that can be checked, if absent.
         always: optional Vec<Spanned<Invariant>>,
+    }
+}
+
+record! {
+    /// Settings of which each gets a run of its own. The command line's go before them.
+    pub struct Matrix: "a matrix" {
+        /// Values of `cluster.tls`.
+        tls: default Vec<Spanned<bool>>,
     }
 }
 
@@ -74,6 +85,8 @@ record! {
         port: optional Spanned<u16>,
         /// Further words of its command line.
         options: default Vec<Spanned<Word>>,
+        /// What is wrong with its certificate from the start; nothing if absent.
+        cert: optional Spanned<CertKind>,
     }
 }
 
@@ -89,6 +102,8 @@ record! {
         id: optional Spanned<String>,
         /// Its labels. On a range of hosts "rack-[1:20]" goes round.
         labels: default Table<Spanned<Word>>,
+        /// What is wrong with its certificate from the start; nothing if absent.
+        cert: optional Spanned<CertKind>,
     }
 }
 

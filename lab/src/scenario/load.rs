@@ -10,7 +10,7 @@ use super::context::Context;
 use super::decode::Decode;
 use super::diagnostic::{Diagnostic, Report};
 use super::fault::Action;
-use super::file::{ClusterKeys, File, Invariant};
+use super::file::{ClusterKeys, File, Invariant, Matrix};
 use super::resolve::{self, Resolved};
 use super::span::{Source, Span, Spanned};
 use super::step::{Step, Verb};
@@ -98,6 +98,32 @@ pub fn load(path: &Path, overrides: &Overrides) -> Result<Scenario, Report> {
     parse(source, overrides)
 }
 
+/// Reads the scenario of a file once for each run that its matrix asks for, or once if it has
+/// none. What the command line says goes before the matrix.
+///
+/// # Errors
+/// Every mistake of the file in the first of these runs in which it has any.
+pub fn load_all(path: &Path, overrides: &Overrides) -> Result<Vec<Scenario>, Report> {
+    let source = read(path).map_err(|error| Report::new(vec![*error]))?;
+    let values = match overrides.tls {
+        Some(_) => Vec::new(),
+        None => matrix(&source).unwrap_or_default(),
+    };
+    if values.is_empty() {
+        return Ok(vec![parse(source, overrides)?]);
+    }
+    let each = values.into_iter().map(|tls| Overrides { tls: Some(tls) });
+    each.map(|overrides| parse(source.clone(), &overrides)).collect()
+}
+
+/// The values of `matrix.tls`, as far as they can be read; mistakes are for [`parse`] to tell.
+fn matrix(source: &Source) -> Option<Vec<bool>> {
+    let mut cx = Context::new(source.clone());
+    let root = yaml::parse(&mut cx)?;
+    let matrix = Matrix::decode(root.get("matrix")?, &mut cx)?;
+    Some(matrix.tls.iter().map(|tls| tls.value).collect())
+}
+
 /// Reads the scenario of a file whose text is known already.
 ///
 /// # Errors
@@ -118,9 +144,6 @@ fn scenario(cx: &mut Context, overrides: &Overrides) -> Option<Scenario> {
     check_name(&file.name, cx);
     let mut visited = BTreeSet::from([cx.source().path().to_owned()]);
     let resolved = cluster(&file.cluster, &file.name.value, overrides, cx, &mut visited);
-    if let Some(resolved) = &resolved {
-        refuse_tls(&resolved.cluster, &file.cluster, overrides, cx);
-    }
     let all_read = file.steps.len() == root.get("steps").map_or(0, Node::len);
     check::check(&file.steps, resolved.as_ref(), all_read, cx);
     let source = cx.source();
@@ -254,18 +277,4 @@ fn cluster_keys(root: &Node, cx: &mut Context) -> Option<ClusterKeys> {
             None
         }
     }
-}
-
-/// Refuses TLS until both worlds have it. Remove with its call when they do.
-fn refuse_tls(cluster: &Cluster, keys: &ClusterKeys, overrides: &Overrides, cx: &mut Context) {
-    if !cluster.tls {
-        return;
-    }
-    let (place, label) = match (&keys.tls, &keys.from, overrides.tls) {
-        (_, _, Some(_)) => (keys.span, "asked for by `--tls on`"),
-        (Some(tls), ..) => (tls.span, "write `false`, or leave it out"),
-        (None, Some(from), _) => (from.span, "that file asks for it: add `tls: false` here"),
-        (None, None, _) => (keys.span, "asked for here"),
-    };
-    cx.error(place, "tls is not supported yet", label);
 }

@@ -6,6 +6,7 @@
 //! typed values (`decode`, and the declarations made with `record!`), and what only the whole can
 //! tell (`resolve`, `check`).
 
+mod cert;
 mod check;
 pub mod cluster;
 pub mod container;
@@ -30,6 +31,7 @@ mod yaml;
 #[cfg(test)]
 mod tests;
 
+pub use cert::{CertKind, Guise, Holder};
 pub use container::ContainerSpec;
 pub use decode::{Entry, Many, Table, Word};
 pub use diagnostic::{Diagnostic, Report};
@@ -37,7 +39,7 @@ pub use expect::Expect;
 pub use expression::Expression;
 pub use fault::Fault;
 pub use file::Invariant;
-pub use load::{Overrides, Scenario, load, parse};
+pub use load::{Overrides, Scenario, load, load_all, parse};
 pub use name::{Names, Range};
 pub use port::{Exposed, Port, Protocol};
 pub use scalar::{Memory, Period};

@@ -6,7 +6,8 @@ use std::net::Ipv4Addr;
 
 use indexmap::IndexMap;
 
-use super::cluster::{CONSUL_PORT, Cluster, Engine, Host, Manager, StoreKind, Subnet, engine_port};
+use super::cert::{CertKind, Holder};
+use super::cluster::{Cluster, Engine, Host, Manager, StoreKind, Subnet, consul_port, engine_port};
 use super::context::Context;
 use super::decode::Entry;
 use super::expect::Strategy;
@@ -232,6 +233,7 @@ fn engine_of(keys: &EngineKeys, index: usize, cx: &mut Context) -> Engine {
         memory: keys.memory.as_ref().map_or(ENGINE_MEMORY, |memory| memory.value.0),
         id: keys.id.as_ref().map(|id| id.value.clone()),
         labels,
+        cert: keys.cert.as_ref().map_or(CertKind::Good, |cert| cert.value),
     }
 }
 
@@ -241,6 +243,7 @@ fn manager_of(keys: &ManagerKeys, host: &HostKeys, tls: bool) -> Manager {
         strategy: keys.strategy.as_ref().map_or(Strategy::Spread, |s| s.value).to_string(),
         port: keys.port.as_ref().map_or(engine_port(tls) + beside_engine, |port| port.value),
         options: keys.options.iter().map(|word| word.0.clone()).collect(),
+        cert: keys.cert.as_ref().map_or(CertKind::Good, |cert| cert.value),
     }
 }
 
@@ -271,7 +274,30 @@ pub fn check(keys: &ClusterKeys, resolved: &Resolved, cx: &mut Context) {
     }
 }
 
+/// Notes a certificate that nobody shows, or that is not wrong where it is shown.
+pub fn check_cert(kind: &Spanned<CertKind>, holder: Holder, cluster: &Cluster, cx: &mut Context) {
+    let problem = match (kind.value, holder) {
+        (CertKind::Good, _) => None,
+        _ if !cluster.tls => Some("the cluster has no TLS: write `tls: true`"),
+        (CertKind::NoClientAuth, Holder::Engine) => Some("an engine shows it to nobody as client"),
+        (CertKind::Plain, Holder::Manager) => {
+            Some("a manager speaks TLS to its clients whenever it does to its engines")
+        }
+        _ => None,
+    };
+    if let Some(label) = problem {
+        cx.error(kind.span, format!("`{}` makes no difference here", kind.value), label);
+    }
+}
+
 fn check_host(host: &HostKeys, cluster: &Cluster, cx: &mut Context) {
+    let engine = host.engine.as_ref().and_then(|engine| engine.cert.as_ref());
+    let manager = host.manager.as_ref().and_then(|manager| manager.cert.as_ref());
+    for (cert, holder) in [(engine, Holder::Engine), (manager, Holder::Manager)] {
+        if let Some(cert) = cert {
+            check_cert(cert, holder, cluster, cx);
+        }
+    }
     if let Some(agent) = &host.agent
         && agent.value
     {
@@ -286,7 +312,9 @@ fn check_host(host: &HostKeys, cluster: &Cluster, cx: &mut Context) {
         let owner = match port.value {
             0 => Some("no program".to_owned()),
             port if host.engine.is_some() && port == engine => Some("this host's engine".into()),
-            CONSUL_PORT if host.store.is_some() => Some("this host's store".into()),
+            port if host.store.is_some() && port == consul_port(cluster.tls) => {
+                Some("this host's store".into())
+            }
             _ => None,
         };
         if let Some(owner) = owner {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
+use super::cert::{CertKind, Guise, Holder};
 use super::container::ContainerSpec;
 use super::context::Context;
 use super::decode::Decode;
@@ -63,6 +64,10 @@ pub enum Verb {
     Remove(Remove),
     /// Something goes wrong with hosts or what runs on them, or right again.
     Fault(Fault),
+    /// Replace a certificate, and restart what shows it.
+    Cert(Cert),
+    /// Ask a server of the cluster for a sign of life, as a stranger may.
+    Dial(Dial),
     /// Nothing: the step only expects.
     Expect,
 }
@@ -78,7 +83,7 @@ impl Verb {
             Self::Kill(kill) => &kill.name,
             Self::Rename(rename) => &rename.to,
             Self::Remove(remove) => &remove.name,
-            Self::Wait(_) | Self::Fault(_) | Self::Expect => &[],
+            Self::Wait(_) | Self::Fault(_) | Self::Cert(_) | Self::Dial(_) | Self::Expect => &[],
         }
     }
 
@@ -98,6 +103,8 @@ impl Verb {
             Self::Rename(_) => "rename",
             Self::Remove(_) => "rm",
             Self::Fault(fault) => fault.action.word(),
+            Self::Cert(_) => "cert",
+            Self::Dial(_) => "dial",
             Self::Expect => "expect",
         }
     }
@@ -159,6 +166,30 @@ record! {
 }
 
 record! {
+    /// A certificate to replace.
+    pub struct Cert: "a cert" {
+        /// The host that has it.
+        host: required Spanned<String>,
+        /// What is wrong with the new one.
+        kind: required Spanned<CertKind>,
+        /// Whose it is; without, the engine's, or the manager's where there is no engine.
+        of: optional Spanned<Holder>,
+    }
+}
+
+record! {
+    /// A server to ask for a sign of life.
+    pub struct Dial: "a dial" {
+        /// The host it runs on.
+        host: required Spanned<String>,
+        /// How to go there; `client` if absent.
+        guise: optional Spanned<Guise>,
+        /// Which server; without, the engine, or the manager where there is no engine.
+        of: optional Spanned<Holder>,
+    }
+}
+
+record! {
     /// One step: one verb, what must hold afterwards, and how long that may take.
     pub struct StepKeys: "a step" {
         /// Wait until the cluster is in a state.
@@ -194,6 +225,10 @@ record! {
         slow: optional SlowKeys,
         /// Undo what is wrong with `everything`, or with some hosts.
         heal: optional HealKeys,
+        /// Replace the certificate of an engine or a manager, and restart it.
+        cert: optional Cert,
+        /// Ask an engine or a manager for a sign of life, as a client or in a stranger's guise.
+        dial: optional Dial,
         /// What must hold after the verb; a step may also only expect.
         expect: optional Expect,
         /// How long it may take until it holds. Without it `wait` has 30s, and everything else
@@ -222,6 +257,8 @@ impl StepKeys {
             .or(self.disconnect.map(DisconnectKeys::verb))
             .or(self.slow.map(|keys| keys.verb(cx)))
             .or(self.heal.map(|keys| keys.verb(cx)))
+            .or(self.cert.map(Verb::Cert))
+            .or(self.dial.map(Verb::Dial))
             .or(self.expect.is_some().then_some(Verb::Expect))?;
         Some((verb, self.expect, self.within))
     }

@@ -79,8 +79,8 @@ fn a_failed_expectation_can_be_shown_in_the_file() {
     let message = scenario.diagnostic(node.span, "on another host", "expected here", &notes, false);
     insta::assert_snapshot!(message, @"
       error: on another host
-        ┌ test.yaml:36:21
-     36 │     expect: { node: dockerhost03, state: running }
+        ┌ test.yaml:37:21
+     37 │     expect: { node: dockerhost03, state: running }
         │                     ^^^^^^^^^^^^ expected here
         = dockerhost01  refused
           dockerhost03  chosen

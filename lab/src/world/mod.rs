@@ -6,11 +6,14 @@ pub mod fault;
 pub mod simulated;
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use swarm::ctx::{BoxFuture, Ctx};
 
 pub use fault::Fault;
+use crate::pki::Pki;
+use crate::scenario::{CertKind, Holder};
 
 /// Why a world could not do what it was asked to. Ends the run with exit code 3.
 #[derive(Debug)]
@@ -48,6 +51,18 @@ pub trait World: Send {
 
     /// A context for a client outside the cluster that can reach every host by address and name.
     fn client(&self) -> Ctx;
+
+    /// The certificates of a cluster with TLS, once it is up.
+    fn pki(&self) -> Option<Arc<Pki>>;
+
+    /// Gives a server another certificate and restarts it, so that it shows the new one from now
+    /// on. Containers of an engine that restarts so end, unless they are to be restarted.
+    fn certify<'a>(
+        &'a mut self,
+        host: &'a str,
+        holder: Holder,
+        kind: CertKind,
+    ) -> BoxFuture<'a, Result<(), WorldError>>;
 
     /// Time since [`World::up`] began.
     fn now(&self) -> Duration;

@@ -75,6 +75,16 @@ impl Stream {
         siphash24(self.key, coordinates.map(u64::to_le_bytes).as_flattened())
     }
 
+    /// Fills `bytes` with the draws from `first` on; returns the number of the next one.
+    pub fn fill(&self, first: u64, bytes: &mut [u8]) -> u64 {
+        let mut next = first;
+        for chunk in bytes.chunks_mut(8) {
+            chunk.copy_from_slice(&self.draw([next]).to_le_bytes()[..chunk.len()]);
+            next += 1;
+        }
+        next
+    }
+
     /// The draw at `coordinates`, between `min` and `max` inclusive; `min` when `max` is smaller.
     #[must_use]
     pub fn between<const N: usize>(&self, coordinates: [u64; N], min: u64, max: u64) -> u64 {

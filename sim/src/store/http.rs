@@ -12,7 +12,7 @@ use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
-use swarm::ctx::{Addr, Ctx, http};
+use swarm::ctx::{Addr, Ctx, Listener, http};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -73,6 +73,12 @@ impl Store {
     /// As [`swarm::ctx::Net::listen`].
     pub async fn serve(&self, ctx: Ctx, at: Addr) -> io::Result<()> {
         let listener = ctx.net.listen(&at).await?;
+        self.serve_on(ctx, listener).await;
+        Ok(())
+    }
+
+    /// As [`Store::serve`], on a bound socket.
+    pub async fn serve_on(&self, ctx: Ctx, listener: Box<dyn Listener>) {
         self.state().restart(self.now());
         let expiring = self.clone();
         ctx.spawn("store-sessions", async move { expiring.expire_sessions().await });
@@ -82,7 +88,6 @@ impl Store {
             async move { store.answer(&ctx, request).await.into_response() }
         })
         .await;
-        Ok(())
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -6,13 +6,14 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use rustls::crypto::CryptoProvider;
 use serde_json::{Map, Value};
 use swarm::ctx::{BoxFuture, Clock, Ctx, Files, Log, Record, Rng, Spawn, Task};
 
+use super::crypto;
 use super::host::{Owner, lock};
 use super::shared::{HostCtx, Shared};
 use crate::net::os_error;
-use crate::rng::Stream;
 
 /// The wall clock of every host when a world begins: 2026-01-01T00:00:00Z.
 pub const EPOCH: Duration = Duration::from_secs(1_767_225_600);
@@ -42,14 +43,11 @@ impl Clock for HostCtx {
 
 impl Rng for HostCtx {
     fn fill(&self, purpose: &'static str, bytes: &mut [u8]) {
-        let host = self.owner.host();
-        let stream = Stream::new(self.shared.seed, &["host", &host.name, purpose]);
-        let mut draws = lock(&host.draws);
-        let count = draws.entry(purpose).or_default();
-        for chunk in bytes.chunks_mut(8) {
-            chunk.copy_from_slice(&stream.draw([*count]).to_le_bytes()[..chunk.len()]);
-            *count += 1;
-        }
+        self.owner.host().fill(self.shared.seed, purpose, bytes);
+    }
+
+    fn crypto(&self) -> CryptoProvider {
+        crypto::provider()
     }
 }
 

@@ -12,6 +12,8 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
+use crate::rng::Stream;
+
 /// Locks a mutex of the world.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().expect("no holder of the world's locks panics")
@@ -48,6 +50,14 @@ impl Host {
             base: Mutex::default(),
             processes: Mutex::default(),
         }
+    }
+
+    /// Fills `bytes` with the next draws for `purpose`.
+    pub(super) fn fill(&self, seed: u64, purpose: &'static str, bytes: &mut [u8]) {
+        let stream = Stream::new(seed, &["host", &self.name, purpose]);
+        let mut draws = lock(&self.draws);
+        let count = draws.entry(purpose).or_default();
+        *count = stream.fill(*count, bytes);
     }
 }
 

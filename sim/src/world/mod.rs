@@ -4,6 +4,7 @@
 //! paused runtime: when every task waits, time jumps to the next event. Same seed and same program
 //! give the same trace, whatever the machine.
 
+mod crypto;
 mod ctx;
 mod host;
 mod shared;
@@ -80,6 +81,7 @@ where
     M: Future<Output = T>,
 {
     let shared = Arc::new(Shared::new(seed));
+    crypto::begin(seed);
     tokio::spawn(net::pump(Arc::clone(&shared)));
     tokio::spawn(watchdog::silence(Arc::clone(&shared)));
     let mut main = pin!(main(World { shared: Arc::clone(&shared) }));

@@ -10,6 +10,7 @@ use std::task::{Context, Poll};
 use swarm::ctx::{BoxFuture, Task};
 use tokio::time::Sleep;
 
+use super::crypto;
 use super::host::Scope;
 use super::shared::Shared;
 
@@ -98,7 +99,9 @@ impl Future for HostTask {
         }
         this.shared.watch(&this.scope.host.name, this.name);
         let Some(future) = &mut this.future else { return Poll::Ready(()) };
-        let polled = catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx)));
+        let polled = catch_unwind(AssertUnwindSafe(|| {
+            crypto::on_host(&this.scope.host, || future.as_mut().poll(cx))
+        }));
         let ended = match polled {
             Ok(Poll::Pending) => !this.scope.alive(),
             Ok(Poll::Ready(())) => true,

@@ -2,22 +2,22 @@
 
 use std::convert::Infallible;
 use std::io;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::api::{self, Api};
 use crate::cluster;
-use crate::ctx::{Addr, Ctx, Level, http};
+use crate::ctx::{Addr, Ctx, Level, go_error, http};
 use crate::discovery;
 use crate::manager::{self, Manager};
 use crate::scheduler::{Filter, Scheduler, Strategy};
+use crate::tls::{self, Tls};
 
 use super::Environment;
 use super::duration::GoDuration;
 use super::grammar::{Flag, HELP, Parsed};
 use super::help::Command;
-use super::values::{self, go_error};
+use super::values;
 
 /// The filters' names in canonical order, as a list's default.
 const ALL_FILTERS: &str = "health,port,containerslots,dependency,affinity,constraint,whitelist";
@@ -96,7 +96,7 @@ pub(super) async fn run(
     global: &Parsed,
     parsed: &Parsed,
 ) -> Result<Infallible, String> {
-    check_tls(ctx, parsed)?;
+    let tls = tls(ctx, parsed)?;
     let (refresh_min, refresh_max) = refresh_interval(parsed)?;
     let failure_retry = failure_retry(parsed)?;
     let url = values::discovery(env, parsed, "manage", "manage a cluster")?;
@@ -115,6 +115,7 @@ pub(super) async fn run(
         refresh_min,
         refresh_max,
         create_retry: create_retry(parsed)?,
+        tls: tls.as_ref().map(|tls| tls.client.clone()),
         ..manager::Options::default()
     };
     let manager = Manager::new(ctx.clone(), options);
@@ -131,11 +132,13 @@ pub(super) async fn run(
         no_proxy: env.var("no_proxy").unwrap_or_default(),
         ..api::Settings::of_host(ctx)
     };
-    listen(ctx, &hosts(parsed), &Arc::new(Api::new(manager, settings))).await?;
+    let server = tls.as_ref().map(|tls| &tls.server);
+    listen(ctx, &hosts(parsed), server, &Arc::new(Api::new(manager, settings))).await?;
     std::future::pending().await
 }
 
-fn check_tls(ctx: &Ctx, parsed: &Parsed) -> Result<(), String> {
+/// What the TLS flags ask for. Without `--tlsverify` an authority is of no use, and not read.
+fn tls(ctx: &Ctx, parsed: &Parsed) -> Result<Option<Tls>, String> {
     let (ca, cert, key) = (parsed.text("tlscacert"), parsed.text("tlscert"), parsed.text("tlskey"));
     let verify = parsed.switch("tlsverify");
     if !verify && !parsed.switch("tls") {
@@ -145,7 +148,7 @@ fn check_tls(ctx: &Ctx, parsed: &Parsed) -> Result<(), String> {
                  --tlsverify"
                 .into())
         } else {
-            Ok(())
+            Ok(None)
         };
     }
     if cert.is_empty() || key.is_empty() {
@@ -154,19 +157,7 @@ fn check_tls(ctx: &Ctx, parsed: &Parsed) -> Result<(), String> {
     if verify && ca.is_empty() {
         return Err("--tlscacert must be provided when using --tlsverify".into());
     }
-    let read = |path: &str| {
-        let bytes = ctx.files.read(Path::new(path));
-        bytes.map_err(|e| format!("open {path}: {}", go_error(&e)))
-    };
-    for path in [cert, key] {
-        read(path).map_err(|e| {
-            format!("Couldn't load X509 key pair ({cert}, {key}): {e}. Key encrypted?")
-        })?;
-    }
-    if verify {
-        read(ca).map_err(|e| format!("Couldn't read CA certificate: {e}"))?;
-    }
-    Err("TLS is not supported yet".into())
+    Tls::load(ctx, cert, key, verify.then_some(ca)).map(Some)
 }
 
 fn refresh_interval(parsed: &Parsed) -> Result<(Duration, Duration), String> {
@@ -278,8 +269,13 @@ fn hosts(parsed: &Parsed) -> Vec<String> {
     kept.iter().chain(given).cloned().collect()
 }
 
-/// Opens every listener, then serves them all.
-async fn listen(ctx: &Ctx, hosts: &[String], api: &Arc<Api>) -> Result<(), String> {
+/// Opens every listener, then serves them all, Unix sockets over TLS as well.
+async fn listen(
+    ctx: &Ctx,
+    hosts: &[String],
+    tls: Option<&tls::Server>,
+    api: &Arc<Api>,
+) -> Result<(), String> {
     let mut listeners = Vec::new();
     for host in hosts {
         let (protocol, address) = host.split_once("://").unwrap_or(("tcp", host));
@@ -295,6 +291,10 @@ async fn listen(ctx: &Ctx, hosts: &[String], api: &Arc<Api>) -> Result<(), Strin
     for (protocol, listener) in listeners {
         let address = listener.local_addr().to_string();
         ctx.log_with(Level::Info, "Listening for HTTP", &[("proto", protocol), ("addr", &address)]);
+        let listener = match tls {
+            Some(server) => server.listener(ctx, listener),
+            None => listener,
+        };
         let api = Arc::clone(api);
         ctx.spawn(
             "http-listener",

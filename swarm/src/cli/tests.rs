@@ -125,10 +125,10 @@ async fn manage_checks_its_flags_in_the_classic_order() {
              directory. Key encrypted?",
         ),
         (
-            "--tlsverify --tlscert=/dev/null --tlskey=/dev/null --tlscacert=/none/ca",
-            "Couldn't read CA certificate: open /none/ca: no such file or directory",
+            "--tls --tlscert=/dev/null --tlskey=/dev/null",
+            "Couldn't load X509 key pair (/dev/null, /dev/null): tls: failed to find any PEM data \
+             in certificate input. Key encrypted?",
         ),
-        ("--tls --tlscert=/dev/null --tlskey=/dev/null", "TLS is not supported yet"),
         (
             "--tlscacert=x",
             "--tlscert, --tlskey and --tlscacert require the use of either --tls or --tlsverify",

@@ -1,7 +1,6 @@
 //! Values that more than one command reads, with their checks.
 
 use std::collections::BTreeMap;
-use std::io;
 
 use crate::ctx::split_host_port;
 
@@ -74,17 +73,6 @@ pub(super) fn check_advertise(address: &str) -> Result<(), String> {
         Ok(())
     } else {
         Err("--advertise should be of the form ip:port or hostname:port".into())
-    }
-}
-
-/// An operating system's error as Go words it.
-pub(super) fn go_error(error: &io::Error) -> String {
-    match error.kind() {
-        io::ErrorKind::NotFound => "no such file or directory".into(),
-        io::ErrorKind::PermissionDenied => "permission denied".into(),
-        io::ErrorKind::AddrInUse => "address already in use".into(),
-        io::ErrorKind::AddrNotAvailable => "cannot assign requested address".into(),
-        _ => error.to_string(),
     }
 }
 

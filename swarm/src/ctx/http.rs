@@ -18,6 +18,7 @@ use hyper_util::client::legacy::connect::{Connected, Connection};
 use hyper_util::rt::{TokioIo, TokioTimer};
 
 use super::{Addr, BoxFuture, BoxStream, Ctx, Listener};
+use crate::tls;
 
 /// Why a body ended early.
 pub type BodyError = Box<dyn std::error::Error + Send + Sync>;
@@ -82,15 +83,36 @@ pub struct Connector {
     ctx: Ctx,
     to: Addr,
     timeout: Duration,
+    tls: Option<tls::Client>,
 }
 
 impl Connector {
+    /// The same with TLS above each connection, if any is given.
+    #[must_use]
+    pub fn secured(self, tls: Option<tls::Client>) -> Self {
+        Self { tls, ..self }
+    }
+
+    /// The scheme of URLs at the peer.
+    #[must_use]
+    pub fn scheme(&self) -> &'static str {
+        if self.tls.is_some() { "https" } else { "http" }
+    }
+
     /// Opens a connection outside the pool, for requests that take the connection over.
     ///
     /// # Errors
-    /// As [`super::Net::connect`], or `TimedOut` after the connector's limit.
+    /// As [`super::Net::connect`] and [`tls::Client::connect`], or `TimedOut` after the
+    /// connector's limit, which is for both together.
     pub async fn open(&self) -> io::Result<BoxStream> {
-        match tokio::time::timeout(self.timeout, self.ctx.net.connect(&self.to)).await {
+        let opening = async {
+            let stream = self.ctx.net.connect(&self.to).await?;
+            match &self.tls {
+                Some(tls) => tls.connect(self.to.host(), stream).await,
+                None => Ok(stream),
+            }
+        };
+        match tokio::time::timeout(self.timeout, opening).await {
             Ok(result) => result,
             Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "i/o timeout")),
         }
@@ -100,7 +122,7 @@ impl Connector {
 /// A connector for `to` that gives up after `timeout`.
 #[must_use]
 pub fn connector(ctx: &Ctx, to: Addr, timeout: Duration) -> Connector {
-    Connector { ctx: ctx.clone(), to, timeout }
+    Connector { ctx: ctx.clone(), to, timeout, tls: None }
 }
 
 /// A client whose every connection goes to the connector's peer, whatever the URI says.

@@ -22,6 +22,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use rustls::crypto::CryptoProvider;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 pub use addr::{Addr, AddrError, split_host_port};
@@ -80,6 +81,13 @@ pub trait Rng: Send + Sync {
     /// Fills `bytes`. `purpose` names the use (`"swarm-id"`, `"refresh-jitter"`): in the simulator
     /// each purpose is a stream of its own, so that a new use does not reshuffle the others.
     fn fill(&self, purpose: &'static str, bytes: &mut [u8]);
+
+    /// The cryptography that TLS connections are made with. The default is ring's, with ephemeral
+    /// keys from the operating system; the simulator replaces what draws random numbers, so that a
+    /// seed decides every byte on the wire. Nothing else may.
+    fn crypto(&self) -> CryptoProvider {
+        rustls::crypto::ring::default_provider()
+    }
 }
 
 /// Tasks of one host.
@@ -195,6 +203,18 @@ impl Ctx {
     #[must_use]
     pub fn now(&self) -> jiff::Timestamp {
         jiff::Timestamp::try_from(self.clock.wall()).unwrap_or(jiff::Timestamp::UNIX_EPOCH)
+    }
+}
+
+/// An operating system's error as Go words it.
+pub(crate) fn go_error(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::NotFound => "no such file or directory".into(),
+        io::ErrorKind::IsADirectory => "is a directory".into(),
+        io::ErrorKind::PermissionDenied => "permission denied".into(),
+        io::ErrorKind::AddrInUse => "address already in use".into(),
+        io::ErrorKind::AddrNotAvailable => "cannot assign requested address".into(),
+        _ => error.to_string(),
     }
 }
 

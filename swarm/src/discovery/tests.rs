@@ -39,7 +39,17 @@ async fn urls_that_cannot_be_served_say_why() {
         "consul does not support multiple endpoints"
     );
     let tls = [("kv.cacertfile", "a"), ("kv.certfile", "b"), ("kv.keyfile", "c")];
-    assert_eq!(refusal(&world, "consul://a:1", &tls), "discovery over TLS is not served yet");
+    assert_eq!(
+        refusal(&world, "consul://a:1", &tls),
+        "Couldn't load X509 key pair (b, c): open b: no such file or directory. Key encrypted?"
+    );
+    // A part of the three asks for nothing.
+    let part = BTreeMap::from([("kv.cacertfile".to_owned(), "a".to_owned())]);
+    open(&world.ctx(), "consul://a:1", HEARTBEAT, TTL, &part).unwrap();
+    assert_eq!(
+        world.log(),
+        ["info Initializing discovery with TLS", "info Initializing discovery without TLS"]
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -7,10 +7,13 @@ use http_body_util::LengthLimitError;
 use hyper::{Method, StatusCode};
 use serde_json::Value;
 
+use crate::tls;
+
 /// Why a call to an engine failed. The texts are the classic manager's.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EngineError {
-    /// The engine was not reached, or did not answer in time. Only this counts as a failure of
+    /// The engine was not reached, did not answer in time, or one of the two did not accept the
+    /// other's certificate. Only this counts as a failure of
     /// the engine (the rule of the classic manager's failure counter).
     Connect(String),
     /// The engine answered with an error.
@@ -93,10 +96,7 @@ impl Failure {
 
     /// The request was sent and the connection broke, for the reason in `cause`.
     pub(super) fn broken(method: &Method, url: &str, cause: &str) -> Self {
-        let error = EngineError::Other(format!(
-            "error during connect: {} \"{url}\": {cause}",
-            title_case(method)
-        ));
+        let error = EngineError::Other(during_connect(method, url, cause));
         Self { error, unknown: true }
     }
 
@@ -108,6 +108,13 @@ impl Failure {
         error: &hyper_util::client::legacy::Error,
     ) -> Self {
         let io = io_cause(error);
+        if let Some(why) = io.and_then(tls::refusal) {
+            // The engine read nothing of the request. Nobody can use an engine that cannot be
+            // trusted, so this counts against it, as being out of reach does; in the classic
+            // manager it counts for nothing and the node stays as it was.
+            let text = during_connect(method, url, &why.to_string());
+            return Self::certain(EngineError::Connect(text));
+        }
         if error.is_connect() && io.is_some_and(counts) {
             return Self::certain(EngineError::unreachable(addr));
         }
@@ -164,6 +171,10 @@ pub(super) fn body_cause(error: &(dyn std::error::Error + 'static)) -> String {
         None if error.is::<LengthLimitError>() => "answer too large".to_owned(),
         None => error.to_string(),
     }
+}
+
+fn during_connect(method: &Method, url: &str, cause: &str) -> String {
+    format!("error during connect: {} \"{url}\": {cause}", title_case(method))
 }
 
 /// `GET` as `Get`: how Go's HTTP client names methods in its errors.

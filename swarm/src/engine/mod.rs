@@ -19,6 +19,7 @@ use serde_json::Value;
 
 use crate::ctx::http::{self, Body};
 use crate::ctx::{Addr, AddrError, BoxStream, Ctx};
+use crate::tls;
 
 pub use error::EngineError;
 pub(crate) use error::Failure;
@@ -110,6 +111,13 @@ impl Engine {
             gone: AtomicBool::new(false),
             observer,
         })
+    }
+
+    /// The same with TLS above every connection, if any is given.
+    #[must_use]
+    pub fn secured(self, tls: Option<tls::Client>) -> Self {
+        let connector = self.connector.secured(tls);
+        Self { client: http::client(connector.clone()), connector, ..self }
     }
 
     /// The host part of its address.
@@ -282,9 +290,10 @@ impl Engine {
         let result = match self.gone.load(Ordering::Relaxed) {
             true => Err(gone()),
             false => self.connector.open().await.map_err(|error| {
-                Failure::certain(match error::counts(&error) {
-                    true => EngineError::unreachable(&self.addr),
-                    false => EngineError::Other(error.to_string()),
+                Failure::certain(match tls::refusal(&error) {
+                    Some(why) => EngineError::Connect(format!("error during connect: {why}")),
+                    None if error::counts(&error) => EngineError::unreachable(&self.addr),
+                    None => EngineError::Other(error.to_string()),
                 })
             }),
         };
@@ -297,9 +306,10 @@ impl Engine {
     }
 
     fn url(&self, path: &str, versioned: bool) -> String {
+        let scheme = self.connector.scheme();
         match versioned {
-            true => format!("http://{}/v{}{path}", self.addr, self.version()),
-            false => format!("http://{}{path}", self.addr),
+            true => format!("{scheme}://{}/v{}{path}", self.addr, self.version()),
+            false => format!("{scheme}://{}{path}", self.addr),
         }
     }
 

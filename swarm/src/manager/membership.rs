@@ -27,7 +27,7 @@ impl Manager {
     pub(super) fn new_engine(&self, addr: &str, observer: Weak<Self>) -> Option<Engine> {
         let observer: Weak<dyn Observer> = observer;
         match Engine::new(&self.ctx, addr, self.options.timeouts, observer) {
-            Ok(engine) => Some(engine),
+            Ok(engine) => Some(engine.secured(self.options.tls.clone())),
             Err(error) => {
                 self.ctx.log(Level::Warn, format!("Discovery entry ignored: {error}"));
                 None

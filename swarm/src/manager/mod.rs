@@ -33,6 +33,7 @@ use crate::ctx::{Ctx, Level, TaskGuard};
 use crate::discovery::Discovery;
 use crate::engine::{Engine, EngineError, Timeouts};
 use crate::scheduler::Scheduler;
+use crate::tls;
 
 pub use actions::RenameError;
 pub use create::{CreateError, Created};
@@ -55,6 +56,8 @@ pub struct Options {
     pub create_retry: u32,
     /// How long to wait for engines.
     pub timeouts: Timeouts,
+    /// For the connections to engines; without it they are plain.
+    pub tls: Option<tls::Client>,
 }
 
 impl Default for Options {
@@ -66,6 +69,7 @@ impl Default for Options {
             refresh_max: Duration::from_secs(60),
             create_retry: 0,
             timeouts: Timeouts::default(),
+            tls: None,
         }
     }
 }

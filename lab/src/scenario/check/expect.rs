@@ -59,7 +59,7 @@ impl<'a> Story<'a> {
             return;
         }
         match &step.verb {
-            Verb::Expect | Verb::Wait(_) | Verb::Fault(_) => {
+            Verb::Expect | Verb::Wait(_) | Verb::Fault(_) | Verb::Cert(_) | Verb::Dial(_) => {
                 let label = "add `container: NAME`";
                 self.cx.error(span, format!("`{key}` of which container?"), label);
             }
@@ -163,7 +163,7 @@ impl<'a> Story<'a> {
         let agents = cluster.hosts.iter().filter(|host| host.agent);
         let known: Vec<_> = agents.map(|host| format!("{}:{port}", host.address)).collect();
         for key in store.keys.iter().flat_map(|keys| &keys.value) {
-            if !known.contains(&key.value) {
+            if !known.contains(&cluster.store_key(key)) {
                 let names = known.iter().map(String::as_str);
                 let label = suggestion(key, names, "no agent announces it");
                 self.cx

@@ -4,15 +4,16 @@ use std::collections::BTreeMap;
 
 use indexmap::IndexMap;
 
+use super::super::cert::{Guise, Holder};
 use super::super::cluster::Host;
 use super::super::container::ContainerSpec;
 use super::super::context::{Context, suggestion};
 use super::super::fault::{Action, Fault, Part};
 use super::super::name::Names;
 use super::super::port::Port;
-use super::super::resolve::Resolved;
+use super::super::resolve::{self, Resolved};
 use super::super::span::{Span, Spanned};
-use super::super::step::{Step, Verb};
+use super::super::step::{Dial, Step, Verb};
 
 /// A container that exists for certain.
 pub(super) struct Known {
@@ -94,6 +95,17 @@ impl<'a> Story<'a> {
                 self.no_more_engines(&wait.healthy);
             }
             Verb::Fault(fault) => self.fault(fault),
+            Verb::Cert(cert) => {
+                if let Some(holder) = self.holder(&cert.host, cert.of.as_ref())
+                    && let Some(resolved) = self.resolved
+                {
+                    resolve::check_cert(&cert.kind, holder, &resolved.cluster, self.cx);
+                }
+            }
+            Verb::Dial(dial) => {
+                self.holder(&dial.host, dial.of.as_ref());
+                self.guise(dial);
+            }
             Verb::Expect => {}
         }
     }
@@ -131,6 +143,38 @@ impl<'a> Story<'a> {
         {
             let title = format!("`{}` is in both groups", both.value);
             self.cx.error(both.span, title, "a host always reaches itself");
+        }
+    }
+
+    /// The server that a step means; notes it if the host has none.
+    fn holder(&mut self, host: &Spanned<String>, of: Option<&Spanned<Holder>>) -> Option<Holder> {
+        let resolved = self.resolved?;
+        if resolved.doubtful.contains(&host.value) || resolved.incomplete {
+            return None;
+        }
+        let Some(found) = resolved.cluster.host(&host.value) else {
+            let names = resolved.cluster.hosts.iter().map(|host| host.name.as_str());
+            let label = suggestion(host, names, "the cluster has no such host");
+            self.cx.error(host.span, format!("unknown host `{}`", host.value), label);
+            return None;
+        };
+        let holder = found.holder(of.map(|of| of.value));
+        if holder.is_none() {
+            let label = "neither an engine nor a manager, or not the one asked for";
+            self.cx.error(host.span, format!("no such server on `{}`", host.value), label);
+        }
+        holder
+    }
+
+    /// Notes a guise that the server cannot see through because there is no TLS.
+    fn guise(&mut self, dial: &Dial) {
+        let plain = self.resolved.is_some_and(|resolved| !resolved.cluster.tls);
+        if let Some(guise) = &dial.guise
+            && plain
+            && guise.value != Guise::Client
+        {
+            let title = format!("`{}` makes no difference here", guise.value);
+            self.cx.error(guise.span, title, "the cluster has no TLS: write `tls: true`");
         }
     }
 

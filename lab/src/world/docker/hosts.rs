@@ -12,13 +12,18 @@ use testcontainers::{
     ContainerAsync, ContainerRequest, CopyTargetOptions, GenericImage, ImageExt as _,
 };
 
+use super::certs;
 use super::images::{Images, with_tag};
 use super::labels::Owner;
 use super::network;
 use super::privilege::Privilege;
 use super::store;
-use crate::node::spec::{ENGINE, Gate, Process, Spec, image_file};
-use crate::scenario::cluster::{CONSUL_PORT, Cluster, Host, Manager, engine_port};
+use crate::node::spec::{ENGINE, Gate, Process, Spec, Uncertified, image_file};
+use crate::pki::{Files, Pki};
+use crate::scenario::CertKind;
+use crate::scenario::cluster::{
+    Cluster, Engine, Host, Manager, PKI, consul_port, engine_pair, engine_port,
+};
 use crate::world::WorldError;
 
 /// Where another manager is put.
@@ -51,6 +56,8 @@ pub(super) struct Plan<'a> {
     pub(super) cpus: u32,
     /// Another manager's program, instead of this one's.
     pub(super) manager: Option<&'a Path>,
+    /// The certificates of a cluster with TLS.
+    pub(super) pki: Option<&'a Pki>,
 }
 
 impl Plan<'_> {
@@ -72,7 +79,7 @@ impl Plan<'_> {
             let image = self.images.consul.as_deref().ok_or_else(|| {
                 WorldError::new("there is no image of the store", "`lab images` builds it")
             })?;
-            let request = store::request(image, self.owner, host, &id);
+            let request = store::request(image, self.owner, host, &id, self.pki);
             let container = request.start().await.map_err(|e| failed("the store", e))?;
             let host = host.name.clone();
             running.push(Running { container, host, component: Some("store") });
@@ -96,6 +103,9 @@ impl Plan<'_> {
         if let (Some(_), Some(program)) = (&host.manager, self.manager) {
             let target = CopyTargetOptions::new(OTHER_MANAGER);
             request = request.with_copy_to(target.with_mode(0o755), program.to_owned());
+        }
+        if let Some(pki) = self.pki {
+            request = with_files(request, &certs::of_node(pki, host));
         }
         let (privilege, cpuset) = (self.privilege, self.cpuset(index, host));
         let memory = host.engine.as_ref().map(|engine| engine.memory.max(LEAST_MEMORY));
@@ -133,7 +143,7 @@ impl Plan<'_> {
         if host.agent {
             let gates = [self.store_gates(), self.engine_gates(host)].concat();
             let argv = own(self.cluster.agent_args(host));
-            processes.push(Process { name: "agent".into(), argv, gates });
+            processes.push(Process { name: "agent".into(), argv, gates, uncertified: None });
         }
         if let Some(manager) = &host.manager {
             processes.push(self.manager(manager));
@@ -157,14 +167,24 @@ impl Plan<'_> {
         let mut argv: Vec<String> = vec!["dockerd".into(), "-H".into()];
         argv.push("unix:///var/run/docker.sock".into());
         argv.extend(["-H".into(), format!("tcp://0.0.0.0:{port}")]);
-        // Said outright: an engine that has to guess warns for 15 seconds before it listens.
-        argv.push("--tls=false".into());
         // Otherwise inner containers are sent to public resolvers that nothing here reaches.
         argv.extend(["--dns".into(), "127.0.0.1".into()]);
         for (key, value) in host.engine.iter().flat_map(|engine| &engine.labels) {
             argv.extend(["--label".into(), format!("{key}={value}")]);
         }
-        Process { name: ENGINE.into(), argv, gates: Vec::new() }
+        // Said outright: an engine that has to guess warns for 15 seconds before it listens.
+        let plain = [argv.clone(), vec!["--tls=false".to_owned()]].concat();
+        let (name, gates) = (ENGINE.to_owned(), Vec::new());
+        if !self.cluster.tls {
+            return Process { name, argv: plain, gates, uncertified: None };
+        }
+        let pair = engine_pair(&host.name);
+        argv.push("--tlsverify".into());
+        argv.push(format!("--tlscacert={PKI}/ca.pem"));
+        argv.push(format!("--tlscert={PKI}/{pair}cert.pem"));
+        argv.push(format!("--tlskey={PKI}/{pair}key.pem"));
+        let cert = format!("{PKI}/{pair}cert.pem");
+        Process { name, argv, gates, uncertified: Some(Uncertified { cert, argv: plain }) }
     }
 
     fn manager(&self, manager: &Manager) -> Process {
@@ -177,7 +197,7 @@ impl Plan<'_> {
             Some(_) => self.store_gates(),
             None => self.cluster.engines().flat_map(|(host, _)| self.engine_gates(host)).collect(),
         };
-        Process { name: "manager".into(), argv, gates }
+        Process { name: "manager".into(), argv, gates, uncertified: None }
     }
 
     /// What tells that the cluster's store can be used: agents that come too early would try again
@@ -186,22 +206,33 @@ impl Plan<'_> {
         let stores = self.cluster.hosts.iter().filter(|host| host.store.is_some());
         let leader = |host: &Host| Gate {
             address: host.address,
-            port: CONSUL_PORT,
+            port: consul_port(self.cluster.tls),
             path: "/v1/status/leader".into(),
+            tls: self.cluster.tls,
         };
         stores.map(leader).collect()
     }
 
     /// What tells that an engine answers and has its images.
     pub(super) fn engine_gates(&self, host: &Host) -> Vec<Gate> {
-        let gate = |path: String| Gate {
-            address: host.address,
-            port: engine_port(self.cluster.tls),
-            path,
-        };
+        let plain = |engine: &Engine| engine.cert == CertKind::Plain;
+        let tls = self.cluster.tls && !host.engine.as_ref().is_some_and(plain);
+        let port = engine_port(self.cluster.tls);
+        let gate = |path: String| Gate { address: host.address, port, path, tls };
         let images = self.cluster.images.iter().map(|image| format!("/images/{image}/json"));
         std::iter::once("/_ping".to_owned()).chain(images).map(gate).collect()
     }
+}
+
+/// The same with the files of certificates in it from the start.
+pub(super) fn with_files(
+    request: ContainerRequest<GenericImage>,
+    files: &Files,
+) -> ContainerRequest<GenericImage> {
+    files.iter().fold(request, |request, (name, text, mode)| {
+        let target = CopyTargetOptions::new(format!("{PKI}/{name}")).with_mode(mode);
+        request.with_copy_to(target, text.as_bytes().to_vec())
+    })
 }
 
 /// A volume for an engine's data, which goes with its container: inner engines need a file system

@@ -7,6 +7,7 @@
 //! run's label (`labels`), and nothing is published beyond this machine.
 #![expect(clippy::disallowed_methods, reason = "the real world's own calls")]
 
+mod certs;
 mod client;
 pub mod faults;
 pub mod gc;
@@ -40,7 +41,9 @@ use self::labels::Owner;
 use self::logs::Board;
 use super::{Fault, World, WorldError};
 use crate::event::{Memory, SharedSink};
+use crate::pki::{Keys, Pki};
 use crate::scenario::cluster::{Cluster, Host};
+use crate::scenario::{CertKind, Holder};
 
 /// How long nothing of a run must have been seen when it was taken down while it came up: the
 /// engine may still be carrying out what was asked of it.
@@ -87,6 +90,7 @@ pub struct DockerWorld {
     cluster: Cluster,
     options: Options,
     owner: Owner,
+    pki: Option<Arc<Pki>>,
     begin: Option<Instant>,
     /// Whether everything that was asked of the engine has been answered.
     complete: bool,
@@ -103,10 +107,6 @@ impl DockerWorld {
     /// # Errors
     /// The cluster has something that this world cannot do.
     pub fn new(cluster: Cluster, options: Options) -> Result<Self, WorldError> {
-        if cluster.tls {
-            let what = "clusters with TLS run in the simulator only";
-            return Err(WorldError::new(what, "leave out `--on docker`, or `tls`"));
-        }
         if cluster.engines().any(|(_, engine)| engine.id.is_some()) {
             let what = "engines choose their own IDs: clusters that give them run in the simulator";
             return Err(WorldError::new(what, "leave out `--on docker`, or `id`"));
@@ -118,10 +118,13 @@ impl DockerWorld {
             return Err(WorldError::new(what, "--manager takes the path of a static binary"));
         }
         let owner = Owner::this_process(new_run(), options.keep);
+        let now = ctx::real::ctx(Level::Error).clock.wall();
+        let pki = cluster.tls.then(|| Arc::new(Pki::new(Keys::Fresh, now)));
         Ok(Self {
             cluster,
             options,
             owner,
+            pki,
             begin: None,
             complete: true,
             guard: None,
@@ -171,6 +174,7 @@ impl DockerWorld {
             privilege: privilege?,
             cpus: cpus(&info),
             manager: self.options.manager.as_deref(),
+            pki: self.pki.as_deref(),
         };
         tell_limits(&plan, &self.options.progress);
         let board = Board::new(self.options.sink.clone(), begin);
@@ -190,7 +194,7 @@ impl DockerWorld {
         if let Some(error) = failure {
             return Err(error);
         }
-        ready::wait(&plan, &board).await
+        ready::wait(&plan, &self.client(), &board).await
     }
 
     async fn take_down(&mut self) -> Result<(), WorldError> {
@@ -233,6 +237,28 @@ impl World for DockerWorld {
 
     fn client(&self) -> Ctx {
         client::ctx(&self.cluster)
+    }
+
+    fn pki(&self) -> Option<Arc<Pki>> {
+        self.pki.clone()
+    }
+
+    fn certify<'a>(
+        &'a mut self,
+        host: &'a str,
+        holder: Holder,
+        kind: CertKind,
+    ) -> BoxFuture<'a, Result<(), WorldError>> {
+        Box::pin(async move {
+            let node = self.running.iter().find(|node| {
+                let is_node = node.component.is_none();
+                is_node && node.host == host
+            });
+            let absent = || WorldError::new(format!("{host} has no certificates"), "");
+            let found = self.cluster.host(host).zip(node).zip(self.pki.as_deref());
+            let ((host, node), pki) = found.ok_or_else(absent)?;
+            certs::replace(node, pki, host, holder, kind).await
+        })
     }
 
     fn now(&self) -> Duration {

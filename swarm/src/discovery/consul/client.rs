@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use crate::ctx::http;
 use crate::ctx::{Addr, Ctx};
+use crate::tls;
 
 /// Marks keys as those of Consul's lock protocol: the number that Consul's own clients set.
 pub(super) const LOCK_FLAGS: u64 = 3_304_740_253_564_472_344;
@@ -56,13 +57,14 @@ pub(super) struct Listing {
 /// A client of one Consul endpoint.
 pub(super) struct Client {
     to: Addr,
+    scheme: &'static str,
     http: http::Client,
 }
 
 impl Client {
-    pub(super) fn new(ctx: &Ctx, to: Addr) -> Self {
-        let http = http::client(http::connector(ctx, to.clone(), TIMEOUT));
-        Self { to, http }
+    pub(super) fn new(ctx: &Ctx, to: Addr, tls: Option<tls::Client>) -> Self {
+        let connector = http::connector(ctx, to.clone(), TIMEOUT).secured(tls);
+        Self { to, scheme: connector.scheme(), http: http::client(connector) }
     }
 
     /// The pair at `key`, as the leader knows it.
@@ -143,7 +145,7 @@ impl Client {
         body: Bytes,
         limit: Duration,
     ) -> Result<(hyper::http::response::Parts, Bytes), String> {
-        let url = format!("http://{}{path}", self.to);
+        let url = format!("{}://{}{path}", self.scheme, self.to);
         let verb = if method == Method::GET { "Get" } else { "Put" };
         let failed = |why: &str| format!("{verb} \"{url}\": {why}");
         let request = Request::builder()
@@ -172,7 +174,7 @@ impl Client {
             last = source;
         }
         match last.downcast_ref::<std::io::Error>() {
-            Some(io) if error.is_connect() => {
+            Some(io) if error.is_connect() && tls::refusal(io).is_none() => {
                 let why = match io.kind() {
                     std::io::ErrorKind::ConnectionRefused => "connect: connection refused",
                     std::io::ErrorKind::TimedOut => "i/o timeout",

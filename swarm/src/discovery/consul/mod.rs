@@ -13,6 +13,7 @@ use self::client::{Client, Listing};
 use super::entry::{Entry, Parsed};
 use super::{Batch, Discovery, Watch};
 use crate::ctx::{Addr, BoxFuture, Ctx, Level};
+use crate::tls;
 
 /// Where the nodes are when no `kv.path` is given.
 const NODES: &str = "docker/swarm/nodes";
@@ -55,16 +56,12 @@ impl Consul {
             return Err("consul does not support multiple endpoints".to_owned());
         }
         let to: Addr = endpoint.parse().map_err(|error| format!("{error}"))?;
-        let tls = ["kv.cacertfile", "kv.certfile", "kv.keyfile"];
-        if tls.iter().all(|name| options.get(*name).is_some_and(|path| !path.is_empty())) {
-            return Err("discovery over TLS is not served yet".to_owned());
-        }
-        ctx.log(Level::Info, "Initializing discovery without TLS");
+        let tls = tls_of(ctx, options)?;
         let path = options.get("kv.path").map_or(NODES, String::as_str);
         let segments = prefix.split('/').chain(path.split('/')).filter(|part| !part.is_empty());
         Ok(Self {
             ctx: ctx.clone(),
-            client: Client::new(ctx, to),
+            client: Client::new(ctx, to, tls),
             directory: segments.collect::<Vec<_>>().join("/"),
             heartbeat,
             ttl,
@@ -164,6 +161,22 @@ impl Consul {
         }
         Err("cannot set or renew session for ttl, unable to operate on sessions".to_owned())
     }
+}
+
+/// TLS to the store, if all three files it takes are named; a part of them is ignored, as by the
+/// classic manager.
+///
+/// # Errors
+/// As [`tls::Client::load`].
+fn tls_of(ctx: &Ctx, options: &BTreeMap<String, String>) -> Result<Option<tls::Client>, String> {
+    let file = |name: &str| options.get(name).filter(|path| !path.is_empty());
+    let files = (file("kv.certfile"), file("kv.keyfile"), file("kv.cacertfile"));
+    let (Some(cert), Some(key), Some(ca)) = files else {
+        ctx.log(Level::Info, "Initializing discovery without TLS");
+        return Ok(None);
+    };
+    ctx.log(Level::Info, "Initializing discovery with TLS");
+    tls::Client::load(ctx, cert, key, ca).map(Some)
 }
 
 /// What a watch has seen and told.

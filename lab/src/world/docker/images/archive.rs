@@ -8,14 +8,14 @@ use std::path::Path;
 use tar::{Builder, EntryType, Header};
 
 /// An archive in memory. Paths have no leading slash; directories above an entry are added.
-pub(super) struct Archive {
+pub(in crate::world::docker) struct Archive {
     builder: Builder<Vec<u8>>,
     present: BTreeSet<String>,
 }
 
 impl Archive {
     /// An empty archive.
-    pub(super) fn new() -> Self {
+    pub(in crate::world::docker) fn new() -> Self {
         Self { builder: Builder::new(Vec::new()), present: BTreeSet::new() }
     }
 
@@ -33,7 +33,12 @@ impl Archive {
     }
 
     /// A file with `content`.
-    pub(super) fn file(&mut self, path: &str, content: &[u8], mode: u32) -> io::Result<()> {
+    pub(in crate::world::docker) fn file(
+        &mut self,
+        path: &str,
+        content: &[u8],
+        mode: u32,
+    ) -> io::Result<()> {
         self.entry(path, EntryType::Regular, mode, None, content)
     }
 
@@ -51,7 +56,7 @@ impl Archive {
     }
 
     /// The finished archive.
-    pub(super) fn finish(self) -> io::Result<Vec<u8>> {
+    pub(in crate::world::docker) fn finish(self) -> io::Result<Vec<u8>> {
         self.builder.into_inner()
     }
 

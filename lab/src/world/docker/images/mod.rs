@@ -18,6 +18,8 @@ use sha2::{Digest as _, Sha256};
 use testcontainers::bollard::Docker;
 use testcontainers::bollard::query_parameters::ListImagesOptionsBuilder;
 
+pub(super) use archive::Archive;
+
 use super::guard::Guard;
 use super::labels::Owner;
 use super::{Progress, engine_error, new_run};

@@ -5,6 +5,7 @@ mod check;
 mod compare;
 mod run;
 mod schema;
+mod sweep;
 mod validate;
 
 use std::ffi::OsString;

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Exit, On, Switch};
+use super::{Exit, On, Switch, sweep};
 use crate::event::{self, Lines, SharedSink, Tee};
 use crate::replay::{self, Ended, Options};
 use crate::report::terminal::{Style, Terminal};
@@ -259,14 +259,16 @@ pub(super) fn report_end(ended: &Ended) -> Exit {
     }
 }
 
-/// One scenario with many seeds: a line for each that fails, then a summary.
+/// One scenario with many seeds: two lines for each that fails, then a summary.
 fn sweep(args: &Args, scenario: &Arc<Scenario>, seeds: RangeInclusive<u64>) -> Exit {
     let began = replay::stopwatch();
-    let (mut passed, mut failed) = (0_usize, 0_usize);
     let (from, to) = (*seeds.start(), *seeds.end());
-    for seed in seeds {
-        let memory: SharedSink = Arc::new(event::Memory::default());
-        match replay::replay(scenario, &options(args, seed), memory, |_| {}) {
+    let results = sweep::sweep(seeds, |seed| {
+        replay::replay(scenario, &options(args, seed), Arc::new(event::Nowhere), |_| {})
+    });
+    let (mut passed, mut failed) = (0_usize, 0_usize);
+    for (seed, result) in results {
+        match result {
             Ok(Outcome { failure: None, .. }) => passed += 1,
             Ok(Outcome { failure: Some(failure), .. }) => {
                 failed += 1;

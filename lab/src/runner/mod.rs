@@ -33,7 +33,9 @@ use invariant::{Acknowledged, Truth};
 use view::Endpoints;
 
 /// Pause between two looks at something that is waited for.
-const POLL: Duration = Duration::from_millis(100);
+const POLL_MIN: Duration = Duration::from_millis(100);
+/// Longest such pause.
+const POLL_MAX: Duration = Duration::from_secs(1);
 
 /// The verdict of a run, and how much was checked.
 #[derive(Clone, Debug, Default)]
@@ -250,6 +252,7 @@ impl Runner<'_> {
     /// cluster. When all is well again, there must be one of each within the step's time.
     async fn invariants(&mut self, step: &Step) -> Result<(), Miss> {
         let settled = self.in_force.is_empty() && !matches!(step.verb, Verb::Fault(_));
+        let began = self.world.now();
         let deadline = self.world.now() + step.within.filter(|_| self.struck).unwrap_or_default();
         loop {
             let silent = |host: &str| self.in_force.is_silent(Part::Engine, host);
@@ -258,7 +261,7 @@ impl Runner<'_> {
             match always.try_for_each(|invariant| self.invariant(*invariant, &truth, step)) {
                 Ok(()) => break,
                 Err(miss) if self.world.now() >= deadline => return Err(miss),
-                Err(_) => tokio::time::sleep(POLL).await,
+                Err(_) => self.pause(began, deadline).await,
             }
         }
         self.outcome.invariants += self.scenario.always.len();
@@ -282,7 +285,8 @@ impl Runner<'_> {
     /// Checks what a step expects of `names`, again and again until its time is over.
     async fn expectations(&mut self, step: &Step, names: &[String]) -> Result<(), Miss> {
         let Some(expect) = &step.expect else { return Ok(()) };
-        let deadline = self.world.now() + step.within.unwrap_or_default();
+        let began = self.world.now();
+        let deadline = began + step.within.unwrap_or_default();
         loop {
             let result = self.checker().check(expect, names).await;
             match result {
@@ -296,9 +300,18 @@ impl Runner<'_> {
                         None => miss,
                     });
                 }
-                Err(_) => tokio::time::sleep(POLL).await,
+                Err(_) => self.pause(began, deadline).await,
             }
         }
+    }
+
+    /// Waits before the next look at something: a tenth of what was waited already, so that a long
+    /// wait costs few looks and is still measured to a tenth, and never past the deadline.
+    async fn pause(&self, began: Duration, deadline: Duration) {
+        let now = self.world.now();
+        let pause = (now.saturating_sub(began) / 10).clamp(POLL_MIN, POLL_MAX);
+        let left = deadline.saturating_sub(now).max(Duration::from_millis(1));
+        tokio::time::sleep(pause.min(left)).await;
     }
 
     /// The fields of a `step.item`: one row of the report.

@@ -11,7 +11,7 @@ use super::api::encoded;
 use super::container::create_body;
 use super::explain::explain;
 use super::view::Row;
-use super::{Miss, POLL, Runner};
+use super::{Miss, Runner};
 use crate::report::count;
 use crate::scenario::cluster::engine_port;
 use crate::scenario::expect::Expect;
@@ -80,7 +80,7 @@ impl Runner<'_> {
                     Err(why) => miss.note(format!("the manager does not answer: {why}")),
                 });
             }
-            tokio::time::sleep(POLL).await;
+            self.pause(began, began + limit).await;
         }
         self.outcome.expectations += 1;
         let step = &self.scenario.steps[n - 1];

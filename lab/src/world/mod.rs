@@ -11,9 +11,9 @@ use std::time::Duration;
 
 use swarm::ctx::{BoxFuture, Ctx};
 
-pub use fault::Fault;
 use crate::pki::Pki;
 use crate::scenario::{CertKind, Holder};
+pub use fault::Fault;
 
 /// Why a world could not do what it was asked to. Ends the run with exit code 3.
 #[derive(Debug)]

@@ -1,11 +1,13 @@
 //! Do two runs tell the same story? Placements, names, states and the store's content must agree;
-//! times, identifiers and host ports chosen by engines may differ.
+//! times, identifiers and host ports chosen by engines may differ. So may the ports that tell TLS from
+//! plain, when one run had TLS and the other had not.
 
 use std::fmt;
 
 use serde_json::{Value, json};
 
 use crate::event::{self, Event};
+use crate::scenario::cluster::engine_port;
 
 /// One point of a story, and where it stands in its log.
 #[derive(Clone, Debug, PartialEq)]
@@ -57,7 +59,11 @@ pub fn read(text: &str) -> Result<Vec<Event>, String> {
 /// The first difference between the stories of two logs; `None` if they are the same story.
 #[must_use]
 pub fn first_difference(a: &[Event], b: &[Event]) -> Option<Difference> {
-    let (a, b) = (story(a), story(b));
+    let with_ports = tls(a) == tls(b);
+    let (mut a, mut b) = (story(a), story(b));
+    if !with_ports {
+        a.iter_mut().chain(&mut b).for_each(|point| hide_ports(&mut point.told));
+    }
     for (left, right) in a.iter().zip(&b) {
         if left.step != right.step || left.kind != right.kind {
             let told = [left, right].map(|p| format!("{} of step {}", p.kind, p.step));
@@ -110,6 +116,37 @@ fn story(events: &[Event]) -> Vec<Point> {
             })
         })
         .collect()
+}
+
+/// What a log says of TLS.
+fn tls(events: &[Event]) -> Option<&Value> {
+    let start = events.iter().find(|event| event.kind == "run.start")?;
+    start.fields.get("tls")
+}
+
+/// Makes an engine's address one that is the same with TLS and without.
+fn hide_ports(value: &mut Value) {
+    let [plain, secured] = [false, true].map(|tls| format!(":{}", engine_port(tls)));
+    let hidden = |text: &str| {
+        let host = text.strip_suffix(&plain).or_else(|| text.strip_suffix(&secured));
+        host.map(|host| format!("{host}:*"))
+    };
+    match value {
+        Value::String(text) => {
+            if let Some(hidden) = hidden(text) {
+                *text = hidden;
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(hide_ports),
+        Value::Object(fields) => {
+            let entries = std::mem::take(fields);
+            fields.extend(entries.into_iter().map(|(key, mut value)| {
+                hide_ports(&mut value);
+                (hidden(&key).unwrap_or(key), value)
+            }));
+        }
+        _ => {}
+    }
 }
 
 /// The first place where two values differ, with both sides as text.
@@ -168,6 +205,22 @@ mod tests {
         assert_eq!(other.to_string(), "step 1, result: \"n1\" | \"n2\"");
         let other = first_difference(&a, &[item(1, "n1", 5), state(1, "n2")]).unwrap();
         assert_eq!(other.place, "containers[0].node");
+    }
+
+    #[test]
+    fn ports_of_engines_do_not_matter_between_tls_and_plain() {
+        let run = |tls: &str, port: u16| {
+            let start = json!({ "tls": tls });
+            let mut fields = json!({"step": 1, "nodes": [{"addr": format!("10.0.0.1:{port}")}]});
+            fields["store"][format!("10.0.0.1:{port}")] = format!("10.0.0.1:{port}").into();
+            let log =
+                |kind: &str, fields| Event::new(Duration::ZERO, "lab", "runner", kind, fields);
+            [log("run.start", start), log("cluster.state", fields)]
+        };
+        assert_eq!(first_difference(&run("off", 2375), &run("on", 2376)), None);
+        let other = first_difference(&run("on", 2375), &run("on", 2376)).unwrap();
+        assert_eq!(other.place, "nodes[0].addr");
+        assert!(first_difference(&run("off", 2375), &run("on", 2377)).is_some());
     }
 
     #[test]

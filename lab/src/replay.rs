@@ -1,12 +1,13 @@
 //! One scenario, once, in the world of choice.
 
 use std::future::Future;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::event::SharedSink;
+use crate::pki::{self, Pki};
 use crate::runner::{self, Outcome};
 use crate::scenario::cluster::Cluster;
 use crate::scenario::{Report, Scenario};
@@ -103,20 +104,39 @@ fn on_docker(
             (_, Err(error)) | (Some(Err(error)), Ok(())) => Err(Ended::World(error)),
             (None, Ok(())) => Err(Ended::Interrupted),
             (Some(Ok(outcome)), Ok(())) => {
-                let kept = options.keep.then(|| how_to_reach(&scenario.cluster));
+                let certs = match world.pki().filter(|_| options.keep) {
+                    Some(pki) => Some(keep_certificates(&pki, &scenario.cluster, world.run())?),
+                    None => None,
+                };
+                let kept = options.keep.then(|| how_to_reach(&scenario.cluster, certs.as_deref()));
                 Ok(Outcome { kept, ..outcome })
             }
         }
     })
 }
 
-/// What the user of a cluster that stays up needs to know.
-fn how_to_reach(cluster: &Cluster) -> String {
+/// Writes a client's certificate where the user of a cluster that stays up finds it.
+fn keep_certificates(pki: &Pki, cluster: &Cluster, run: &str) -> Result<PathBuf, Ended> {
+    let dir = std::env::temp_dir().join(format!("swarmlab-{run}"));
+    let written = pki::write(&dir, &pki.files(cluster));
+    written.map_err(|why| Ended::World(WorldError::new(why, "")))?;
+    Ok(dir)
+}
+
+/// What the user of a cluster that stays up needs to know; `certs` is where the certificates are.
+fn how_to_reach(cluster: &Cluster, certs: Option<&Path>) -> String {
     let endpoint = cluster.manager().map(|(host, manager)| {
         format!("    export DOCKER_HOST=tcp://{}:{}\n", host.address, manager.port)
     });
+    let (secured, remove) = match certs.map(Path::display) {
+        Some(dir) => (
+            format!("    export DOCKER_CERT_PATH={dir} DOCKER_TLS_VERIFY=1\n"),
+            format!(" && rm -r {dir}"),
+        ),
+        None => (String::new(), String::new()),
+    };
     format!(
-        "  the cluster stays up; to use it, and to remove it:\n{}    cargo lab gc",
+        "  the cluster stays up; to use it, and to remove it:\n{}{secured}    cargo lab gc{remove}",
         endpoint.unwrap_or_default(),
     )
 }

@@ -277,8 +277,8 @@ pub fn check(keys: &ClusterKeys, resolved: &Resolved, cx: &mut Context) {
 /// Notes a certificate that nobody shows, or that is not wrong where it is shown.
 pub fn check_cert(kind: &Spanned<CertKind>, holder: Holder, cluster: &Cluster, cx: &mut Context) {
     let problem = match (kind.value, holder) {
-        (CertKind::Good, _) => None,
         _ if !cluster.tls => Some("the cluster has no TLS: write `tls: true`"),
+        (CertKind::Good, _) => None,
         (CertKind::NoClientAuth, Holder::Engine) => Some("an engine shows it to nobody as client"),
         (CertKind::Plain, Holder::Manager) => {
             Some("a manager speaks TLS to its clients whenever it does to its engines")

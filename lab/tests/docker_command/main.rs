@@ -175,6 +175,48 @@ fn a_kept_cluster_stays_until_it_is_collected() {
 }
 
 #[test]
+fn a_kept_cluster_with_tls_serves_the_stock_command_and_keeps_its_keys() {
+    let _turn = turn();
+    let output = lab(&["run", VAGRANT4, "--on", "docker", "--tls", "on", "--until", "1", "--keep"]);
+    let report = text(&output.stdout);
+    assert!(output.status.success(), "{report}{}", text(&output.stderr));
+    let certs = report.split("DOCKER_CERT_PATH=").nth(1).and_then(|rest| rest.split(' ').next());
+    let certs = certs.expect("the report says where the certificates are").to_owned();
+    let manager = |variables: &[(&str, &str)]| {
+        let mut command = Command::new("docker");
+        command.args(["-H", "tcp://10.100.199.200:2376", "info"]);
+        command.envs(variables.iter().copied()).output().unwrap()
+    };
+    let known = manager(&[("DOCKER_CERT_PATH", &certs), ("DOCKER_TLS_VERIFY", "1")]);
+    let stranger = manager(&[]);
+    let list = ["ps", "-q", "--filter", "label=lab.run", "--filter", "name=dockerhost"];
+    let nodes = text(&Command::new("docker").args(list).output().unwrap().stdout);
+    let mode = |node: &str| {
+        let probe = ["cp", &format!("{node}:/etc/pki/tls/key.pem"), "-"];
+        // A tar header: the mode is in bytes 100 to 107, octal.
+        Command::new("docker").args(probe).output().unwrap().stdout[100..107].to_vec()
+    };
+    let modes: Vec<_> = nodes.lines().map(mode).collect();
+    let collected = lab(&["gc"]);
+    std::fs::remove_dir_all(&certs).unwrap();
+    assert!(text(&known.stdout).contains("Nodes: 3"), "{}", text(&known.stderr));
+    assert!(text(&stranger.stderr).contains("HTTP request to an HTTPS server"));
+    assert_eq!(modes, vec![b"0000600".to_vec(); 3]);
+    assert!(text(&collected.stdout).contains("removed run"), "{}", text(&collected.stdout));
+    assert_clean(Duration::ZERO);
+}
+
+#[test]
+fn bad_certificates_are_the_same_story_in_both_worlds() {
+    let _turn = turn();
+    for scenario in ["scenarios/tls-menu.yaml", "scenarios/tls-no-ip-san.yaml"] {
+        let output = lab(&["compare", scenario]);
+        assert!(output.status.success(), "{}{}", text(&output.stdout), text(&output.stderr));
+    }
+    assert_clean(Duration::ZERO);
+}
+
+#[test]
 fn another_manager_may_take_the_place_of_ours() {
     let _turn = turn();
     // Any static program with the classic command line will do: ours, as a stranger.

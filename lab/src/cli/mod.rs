@@ -2,8 +2,12 @@
 
 mod check;
 mod compare;
+mod down;
+pub mod env;
+mod ps;
 mod run;
 mod schema;
+mod up;
 mod validate;
 
 use std::ffi::OsString;
@@ -60,11 +64,24 @@ enum Verb {
     /// With one scenario file, runs it in the simulator and on docker and compares the two runs.
     /// With two logs (`lab run --log FILE`), compares those.
     Compare(compare::Args),
+    /// Brings the cluster of a scenario up on docker, and leaves it up
+    Up(up::Args),
+    /// Prints the variables with which the docker command talks to a cluster that is up
+    ///
+    /// For a shell: eval "$(lab env)"
+    Env(env::Args),
+    /// Shows the clusters that are up: their hosts, what runs there, what the manager sees
+    Ps {
+        /// The scenario's name, or the run's; without, all clusters that are up
+        name: Option<String>,
+    },
+    /// Removes a cluster that is up
+    Down(down::Args),
     /// Prints the JSON schema of scenario files
     Schema,
     /// Prepares the images of the docker world
     Images,
-    /// Removes what runs that are no longer alive left on the Docker engine
+    /// Removes what runs that are no longer alive left on the Docker engine, and what is up
     Gc {
         /// Also what belongs to runs that are still under way
         #[arg(long)]
@@ -79,6 +96,20 @@ enum On {
     Sim,
     /// On real Docker engines in containers
     Docker,
+}
+
+/// Whether connections are TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Switch {
+    /// Certificates on both sides, checked on both sides
+    On,
+    /// Plain
+    Off,
+}
+
+/// What `--tls` says over a file.
+fn overrides(tls: Option<Switch>) -> Overrides {
+    Overrides { tls: tls.map(|switch| switch == Switch::On) }
 }
 
 /// Runs the command line `args` (with the program's name first) and returns the exit code.
@@ -101,6 +132,10 @@ pub fn main(args: Vec<OsString>) -> i32 {
         Verb::Check(args) => check::run(&args),
         Verb::Compare(args) => compare::run(&args),
         Verb::Schema => return schema::run(),
+        Verb::Up(args) => up::run(&args),
+        Verb::Env(args) => env::run(&args),
+        Verb::Ps { name } => ps::run(name.as_deref()),
+        Verb::Down(args) => down::run(&args),
         Verb::Images => images(),
         Verb::Gc { all } => gc(all),
     };

@@ -9,7 +9,7 @@ mod expect;
 mod explain;
 mod invariant;
 mod verb;
-mod view;
+pub(crate) mod view;
 
 use std::time::Duration;
 

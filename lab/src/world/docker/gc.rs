@@ -86,7 +86,7 @@ async fn collect_where(
 }
 
 /// Every run on the engine, with the number of its things.
-async fn runs(docker: &Docker) -> Result<BTreeMap<String, (Owner, usize)>, Error> {
+pub(super) async fn runs(docker: &Docker) -> Result<BTreeMap<String, (Owner, usize)>, Error> {
     let mut runs: BTreeMap<String, (Owner, usize)> = BTreeMap::new();
     let mut count = |owner: Option<Owner>| {
         if let Some(owner) = owner {

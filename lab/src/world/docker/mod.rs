@@ -8,6 +8,7 @@
 #![expect(clippy::disallowed_methods, reason = "the real world's own calls")]
 
 mod client;
+mod exec;
 pub mod gc;
 pub mod guard;
 mod hosts;
@@ -17,6 +18,7 @@ mod logs;
 mod network;
 mod privilege;
 mod ready;
+pub mod standing;
 mod store;
 
 use std::path::PathBuf;
@@ -55,6 +57,8 @@ pub struct Options {
     pub manager: Option<PathBuf>,
     /// Whether everything stays when the world is taken down.
     pub keep: bool,
+    /// The scenario's file: whoever finds the cluster later is told.
+    pub file: Option<PathBuf>,
     /// Takes what happens.
     pub sink: SharedSink,
     /// Hears what takes long.
@@ -74,7 +78,7 @@ impl Options {
         // The link works even when a build has replaced the file meanwhile.
         let lab = PathBuf::from("/proc/self/exe");
         let source = Source::from_env()?;
-        Ok(Self { manager: None, keep: false, sink, progress, lab, source })
+        Ok(Self { manager: None, keep: false, file: None, sink, progress, lab, source })
     }
 }
 
@@ -110,7 +114,7 @@ impl DockerWorld {
             let what = format!("there is no manager at {}", manager.display());
             return Err(WorldError::new(what, "--manager takes the path of a static binary"));
         }
-        let owner = Owner::this_process(new_run(), options.keep);
+        let owner = Owner::this_process(new_run(), Some(cluster.name.clone()), options.keep);
         Ok(Self {
             cluster,
             options,
@@ -129,6 +133,14 @@ impl DockerWorld {
         &self.owner.run
     }
 
+    /// Removes everything, also if it was to stay.
+    ///
+    /// # Errors
+    /// As [`World::down`].
+    pub async fn discard(&mut self) -> Result<(), WorldError> {
+        self.take_down(false).await
+    }
+
     async fn bring_up(&mut self) -> Result<(), WorldError> {
         let begin = Instant::now();
         self.begin = Some(begin);
@@ -139,6 +151,9 @@ impl DockerWorld {
             let words = format!("removed what run {} had left behind", leftover.run);
             (self.options.progress)(&words);
         }
+        if self.options.keep {
+            standing::refuse_twice(&docker, &self.cluster.name).await?;
+        }
         let wanted = Wanted {
             workloads: &self.cluster.images,
             store: self.cluster.store().is_some(),
@@ -146,12 +161,11 @@ impl DockerWorld {
             source: self.options.source,
         };
         let images = images::ensure(&docker, &wanted, &self.options.progress).await?;
-        if !self.options.keep {
-            self.guard = Some(Guard::start(&self.options.lab, &self.owner.run)?);
-        }
+        // Also of what is to stay: it stays when all has come to a good end, and not before.
+        self.guard = Some(Guard::start(&self.options.lab, &self.owner.run)?);
         let engine = info.id.as_deref().unwrap_or_default();
         let (network, privilege) = tokio::join!(
-            network::create(&docker, &self.cluster, &self.owner),
+            network::create(&docker, &self.cluster, &self.owner, self.options.file.as_deref()),
             privilege::probe(&docker, engine, &images.node, &self.owner),
         );
         let plan = Plan {
@@ -184,24 +198,17 @@ impl DockerWorld {
         ready::wait(&plan, &board).await
     }
 
-    async fn take_down(&mut self) -> Result<(), WorldError> {
+    async fn take_down(&mut self, keep: bool) -> Result<(), WorldError> {
         for follower in self.followers.drain(..) {
             follower.abort();
         }
-        let running = std::mem::take(&mut self.running);
-        if self.options.keep || self.begin.is_none() {
-            running.into_iter().for_each(std::mem::forget);
-            return Ok(());
+        self.running.clear();
+        if !keep && self.begin.is_some() {
+            let docker = connect().await?;
+            let settled = if self.complete { Duration::ZERO } else { SETTLED };
+            gc::remove_run(&docker, &self.owner.run, settled).await?;
+            self.complete = true;
         }
-        let removed = running.into_iter().map(|node| node.container.rm());
-        for result in join_all(removed).await {
-            // What it did not remove is seen, tried again and reported below.
-            drop(result);
-        }
-        let docker = connect().await?;
-        let settled = if self.complete { Duration::ZERO } else { SETTLED };
-        gc::remove_run(&docker, &self.owner.run, settled).await?;
-        self.complete = true;
         if let Some(guard) = self.guard.take() {
             guard.dismiss();
         }
@@ -231,7 +238,7 @@ impl World for DockerWorld {
     }
 
     fn down(&mut self) -> BoxFuture<'_, Result<(), WorldError>> {
-        Box::pin(self.take_down())
+        Box::pin(self.take_down(self.options.keep))
     }
 }
 
@@ -240,9 +247,7 @@ impl Drop for DockerWorld {
         for follower in self.followers.drain(..) {
             follower.abort();
         }
-        // Each would remove itself, one after the other and only inside a runtime: the guard, which
-        // is dropped next, removes all at once.
-        self.running.drain(..).for_each(std::mem::forget);
+        // The guard, which is dropped next, removes everything.
     }
 }
 
@@ -255,7 +260,7 @@ async fn start(
 ) -> Result<(Vec<Running>, Vec<AbortHandle>), WorldError> {
     let running = plan.start(index, host).await?;
     let follow = |node: &Running| {
-        let (docker, id) = (plan.docker.clone(), node.container.id().to_owned());
+        let (docker, id) = (plan.docker.clone(), node.id.clone());
         let told = logs::follow(docker, id, board.clone(), node.host.clone(), node.component);
         tokio::spawn(told).abort_handle()
     };

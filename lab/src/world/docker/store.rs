@@ -4,7 +4,7 @@ use testcontainers::core::ImageExt as _;
 use testcontainers::{ContainerRequest, GenericImage};
 
 use super::hosts::{common, image};
-use super::labels::Owner;
+use super::labels::{Owner, STORE};
 use crate::scenario::cluster::Host;
 
 /// The container of `host`'s store, next to the container `node`.
@@ -28,7 +28,7 @@ pub(super) fn request(
             "-disable-host-node-id".into(),
         ])
         .with_container_name(format!("lab-{}-{}-store", owner.run, host.name))
-        .with_labels(owner.labels())
+        .with_labels(owner.labels_of(&host.name, STORE))
         .with_host_config_modifier(move |config| {
             common(config);
             config.network_mode = Some(network.clone());

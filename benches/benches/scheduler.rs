@@ -1,5 +1,4 @@
 //! How long one placement takes.
-#![expect(missing_docs, reason = "criterion's macros make items without documentation")]
 
 use std::hint::black_box;
 

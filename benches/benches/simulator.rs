@@ -1,5 +1,4 @@
 //! How long a whole run in the simulator takes.
-#![expect(missing_docs, reason = "criterion's macros make items without documentation")]
 
 use std::path::Path;
 use std::sync::Arc;

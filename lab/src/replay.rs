@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use crate::event::SharedSink;
 use crate::runner::{self, Outcome};
-use crate::scenario::Scenario;
 use crate::scenario::cluster::Cluster;
+use crate::scenario::{Report, Scenario};
 use crate::world::docker::DockerWorld;
-use crate::world::simulated::SimulatedWorld;
+use crate::world::simulated::{SimulatedWorld, faults};
 use crate::world::{World, WorldError, docker};
 
 /// How to replay.
@@ -45,6 +45,8 @@ pub enum Keep {
 /// Why a run came to no verdict.
 #[derive(Debug)]
 pub enum Ended {
+    /// The world cannot do everything that the scenario asks for: what, as a report.
+    Unsupported(Report),
     /// The world could not be built, or not be taken down.
     World(WorldError),
     /// A signal asked for the end; all that was started has been removed.
@@ -62,6 +64,11 @@ pub fn replay(
     sink: SharedSink,
     progress: impl Fn(&str) + Send + Sync + 'static,
 ) -> Result<Outcome, Ended> {
+    let supports = if options.docker { docker::faults::supports } else { faults::supports };
+    let mistakes = scenario.unsupported(supports);
+    if !mistakes.is_empty() {
+        return Err(Ended::Unsupported(Report::new(mistakes)));
+    }
     if options.docker {
         on_docker(scenario, options, &sink, progress)
     } else {

@@ -1,4 +1,5 @@
 //! The `lab` command as a user meets it: words, exit codes, logs. Needs no Docker.
+#![expect(clippy::disallowed_methods, reason = "a test reads the logs it had written")]
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

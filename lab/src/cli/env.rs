@@ -140,8 +140,9 @@ mod tests {
     /// What a shell with `given` has after it has evaluated `script`.
     fn evaluated(script: &str, given: &[(&str, &str)]) -> Vec<String> {
         let shell = format!("{script}\nenv");
-        let shell = std::process::Command::new("sh").arg("-euc").arg(shell).env_clear();
-        let output = shell.envs(given.iter().copied()).output().expect("there is a shell");
+        let mut command = std::process::Command::new("sh");
+        command.args(["-euc", &shell]).env_clear().envs(given.iter().copied());
+        let output = command.output().expect("there is a shell");
         assert!(output.status.success(), "{script}");
         let text = String::from_utf8(output.stdout).expect("the variables are text");
         let mut lines: Vec<_> =

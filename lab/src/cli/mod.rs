@@ -4,6 +4,7 @@ mod check;
 mod compare;
 mod down;
 pub mod env;
+mod fault;
 mod ps;
 mod run;
 mod schema;
@@ -75,6 +76,8 @@ enum Verb {
         /// The scenario's name, or the run's; without, all clusters that are up
         name: Option<String>,
     },
+    /// Makes something go wrong in a cluster that is up, or right again
+    Fault(fault::Args),
     /// Removes a cluster that is up
     Down(down::Args),
     /// Prints the JSON schema of scenario files
@@ -135,6 +138,7 @@ pub fn main(args: Vec<OsString>) -> i32 {
         Verb::Up(args) => up::run(&args),
         Verb::Env(args) => env::run(&args),
         Verb::Ps { name } => ps::run(name.as_deref()),
+        Verb::Fault(args) => fault::run(&args),
         Verb::Down(args) => down::run(&args),
         Verb::Images => images(),
         Verb::Gc { all } => gc(all),

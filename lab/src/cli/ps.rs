@@ -7,7 +7,8 @@ use super::Exit;
 use crate::event::Memory;
 use crate::runner::view::{Endpoints, Info};
 use crate::scenario::cluster::{Cluster, Host, engine_port};
-use crate::world::docker::standing::{self, Processes, Standing};
+use crate::world::docker::look::Processes;
+use crate::world::docker::standing::{self, Standing};
 use crate::world::docker::{DockerWorld, Options};
 use crate::world::{World as _, WorldError};
 
@@ -23,7 +24,10 @@ pub fn run(name: Option<&str>) -> Exit {
         };
         let mut words = Vec::new();
         for one in &all {
-            words.push(look(one).await?);
+            // One that is not whole must not hide the others.
+            words.push(look(one).await.unwrap_or_else(|error| {
+                format!("{}\n  error: {error}\n    = {}", one.title(), error.help)
+            }));
         }
         Ok(if words.is_empty() { "no cluster is up".to_owned() } else { words.join("\n\n") })
     })
@@ -33,9 +37,9 @@ async fn look(standing: &Standing) -> Result<String, WorldError> {
     let cluster = standing.cluster()?;
     let options = Options::new(Arc::new(Memory::default()), Arc::new(|_| {}))?;
     let world = DockerWorld::attach(standing.run(), options).await?;
-    let mut processes = world.processes().await?;
+    let mut look = world.look().await?;
     let rows = cluster.hosts.iter().map(|host| {
-        let processes = processes.remove(&host.name).unwrap_or_default();
+        let processes = look.processes.remove(&host.name).unwrap_or_default();
         (host, processes)
     });
     let rows: Vec<_> = rows.collect();
@@ -51,6 +55,8 @@ async fn look(standing: &Standing) -> Result<String, WorldError> {
     lines.extend(standing.file().map(|file| format!("  {file}")));
     lines.extend(standing.at_work().map(|pid| format!("  process {pid} still works on it")));
     lines.extend(["".to_owned(), table]);
+    let wrong: Vec<_> = look.wrong.iter().map(ToString::to_string).collect();
+    lines.extend((!wrong.is_empty()).then(|| format!("\n  in force: {}", wrong.join(", "))));
     lines.extend(info.err().map(|why| format!("\n  the manager does not answer: {why}")));
     Ok(lines.join("\n"))
 }

@@ -217,6 +217,10 @@ fn replay_command(args: &Args, scenario: &Scenario, step: usize) -> String {
 /// Prints why a run came to no verdict.
 pub(super) fn report_end(ended: &Ended) -> Exit {
     match ended {
+        Ended::Unsupported(report) => {
+            eprint!("{}", report.render(super::color()));
+            Exit::Invalid
+        }
         Ended::World(error) => {
             eprintln!("error: {error}");
             if !error.help.is_empty() {

@@ -5,6 +5,7 @@
 
 use std::io::Write;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -30,6 +31,8 @@ pub struct Terminal {
     out: Mutex<Box<dyn Write + Send>>,
     style: Style,
     live: ProgressBar,
+    /// Whether the live line is shown.
+    busy: AtomicBool,
 }
 
 impl Terminal {
@@ -41,12 +44,13 @@ impl Terminal {
         let live = ProgressBar::with_draw_target(None, target);
         let template = ProgressStyle::with_template("  {spinner} {msg} {elapsed}");
         live.set_style(template.expect("the template is well formed").tick_chars("⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏ "));
-        Self { out: Mutex::new(out), style, live }
+        Self { out: Mutex::new(out), style, live, busy: AtomicBool::new(false) }
     }
 
     /// Shows `what` on the live line until something else happens.
     pub fn under_way(&self, what: &str) {
         if self.style.live {
+            self.busy.store(true, Ordering::Relaxed);
             self.live.reset_elapsed();
             self.live.set_message(what.to_owned());
             self.live.enable_steady_tick(Duration::from_millis(100));
@@ -55,7 +59,7 @@ impl Terminal {
 
     /// Takes the live line away.
     pub fn idle(&self) {
-        if self.style.live {
+        if self.busy.swap(false, Ordering::Relaxed) {
             self.live.disable_steady_tick();
             self.live.finish_and_clear();
         }
@@ -63,11 +67,12 @@ impl Terminal {
 
     /// Prints a line.
     pub fn line(&self, text: &str) {
-        self.live.suspend(|| {
+        let print = || {
             let mut out = self.out.lock().expect("no writer panics while it holds the lock");
             // A reader that went away (`| head`) must not stop a run that has things to remove.
             let _ = writeln!(out, "{text}").and_then(|()| out.flush());
-        });
+        };
+        if self.busy.load(Ordering::Relaxed) { self.live.suspend(print) } else { print() }
     }
 
     fn paint(&self, code: &str, text: &str) -> String {

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
+use swarm::cluster::{LINEAGE_LABEL, Lineage};
 
 use super::view::{Endpoints, Row};
 use crate::scenario::cluster::Cluster;
@@ -29,6 +30,19 @@ impl Found {
     fn is_swarms(&self) -> bool {
         self.inspect["Config"]["Labels"][SWARM_ID].is_string()
     }
+
+    /// The IDs of the containers that a manager made this one in place of, the original first.
+    fn stands_for(&self) -> Vec<String> {
+        let label = self.inspect["Config"]["Labels"][LINEAGE_LABEL].as_str().unwrap_or_default();
+        Lineage::parse(label).map(|lineage| lineage.from).unwrap_or_default()
+    }
+
+    fn is_copy_of(&self, other: &Self) -> bool {
+        let (mine, others) = (self.stands_for(), other.stands_for());
+        mine.contains(&other.row.id)
+            || others.contains(&self.row.id)
+            || mine.first().is_some() && mine.first() == others.first()
+    }
 }
 
 /// All containers of all engines that answer, and who did not.
@@ -37,13 +51,19 @@ pub struct Truth {
     pub containers: Vec<Found>,
     /// Hosts whose engine did not answer.
     pub silent: BTreeSet<String>,
+    /// Whether there must be one copy of each container: nothing is wrong with the cluster.
+    pub settled: bool,
 }
 
 impl Truth {
-    /// Asks every engine.
-    pub async fn read(endpoints: &Endpoints) -> Self {
-        let mut truth = Self { containers: Vec::new(), silent: BTreeSet::new() };
+    /// Asks every engine but those that are known to be `silent`.
+    pub async fn read(endpoints: &Endpoints, silent: impl Fn(&str) -> bool, settled: bool) -> Self {
+        let mut truth = Self { containers: Vec::new(), silent: BTreeSet::new(), settled };
         for (host, api) in &endpoints.engines {
+            if silent(host) {
+                truth.silent.insert(host.clone());
+                continue;
+            }
             let Ok(rows) = api.get("/containers/json?all=1").await else {
                 truth.silent.insert(host.clone());
                 continue;
@@ -124,11 +144,13 @@ fn constraints_hold(truth: &Truth, cluster: &Cluster) -> Result<(), String> {
 }
 
 fn unique_names(truth: &Truth) -> Result<(), String> {
-    let mut seen: BTreeMap<&str, &str> = BTreeMap::new();
+    let mut seen: BTreeMap<&str, &Found> = BTreeMap::new();
     for found in truth.containers.iter().filter(|found| found.is_swarms()) {
-        if let Some(other) = seen.insert(&found.row.name, &found.host) {
-            let name = &found.row.name;
-            return Err(format!("two containers are named {name}: on {other} and {}", found.host));
+        if let Some(other) = seen.insert(&found.row.name, found)
+            && (truth.settled || !found.is_copy_of(other))
+        {
+            let (name, there) = (&found.row.name, &other.host);
+            return Err(format!("two containers are named {name}: on {there} and {}", found.host));
         }
     }
     Ok(())
@@ -163,7 +185,8 @@ fn nothing_lost(truth: &Truth, acknowledged: &Acknowledged) -> Result<(), String
         return Ok(());
     }
     for (id, name) in acknowledged {
-        if !truth.containers.iter().any(|found| found.row.id == *id) {
+        let is_it = |found: &Found| found.row.id == *id || found.stands_for().contains(id);
+        if !truth.containers.iter().any(is_it) {
             let id = &id[..id.len().min(12)];
             return Err(format!("{name} ({id}) was acknowledged and is on no engine any more"));
         }
@@ -187,7 +210,32 @@ mod tests {
     }
 
     fn truth(containers: Vec<Found>) -> Truth {
-        Truth { containers, silent: BTreeSet::new() }
+        Truth { containers, silent: BTreeSet::new(), settled: true }
+    }
+
+    #[test]
+    fn copies_may_be_two_while_something_is_wrong_and_no_longer() {
+        let (id, other) = ("a".repeat(64), "b".repeat(64));
+        let copy = |host: &str, id: &str, from: Option<&str>| {
+            let mut found = found(host, "web", "");
+            found.row.id = id.to_owned();
+            if let Some(from) = from {
+                let lineage = json!({"generation": 1, "running": true, "from": [from]});
+                found.inspect["Config"]["Labels"][LINEAGE_LABEL] = lineage.to_string().into();
+            }
+            found
+        };
+        let copies = || vec![copy("a", &id, None), copy("b", &other, Some(&id))];
+        let divided = Truth { settled: false, ..truth(copies()) };
+        assert_eq!(unique_names(&divided), Ok(()));
+        assert!(unique_names(&truth(copies())).is_err());
+        let strangers = vec![copy("a", &id, None), copy("b", &other, None)];
+        assert!(unique_names(&Truth { settled: false, ..truth(strangers) }).is_err());
+        // Whoever stands for a container has not lost it.
+        let acknowledged = Acknowledged::from([(id.clone(), "web".to_owned())]);
+        let moved = truth(vec![copy("b", &other, Some(&id))]);
+        assert_eq!(nothing_lost(&moved, &acknowledged), Ok(()));
+        assert!(nothing_lost(&truth(vec![copy("b", &other, None)]), &acknowledged).is_err());
     }
 
     #[test]
@@ -211,7 +259,8 @@ mod tests {
         assert!(nothing_lost(&truth(vec![found("a", "x", "")]), &acknowledged).is_ok());
         let error = nothing_lost(&truth(vec![]), &acknowledged).unwrap_err();
         assert!(error.contains("x (ax) was acknowledged"), "{error}");
-        let silent = Truth { containers: vec![], silent: BTreeSet::from(["a".to_owned()]) };
+        let silent = BTreeSet::from(["a".to_owned()]);
+        let silent = Truth { containers: vec![], silent, settled: true };
         assert!(nothing_lost(&silent, &acknowledged).is_ok());
     }
 }

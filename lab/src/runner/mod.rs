@@ -7,6 +7,7 @@ mod api;
 mod container;
 mod expect;
 mod explain;
+pub(crate) mod fault;
 mod invariant;
 mod verb;
 pub(crate) mod view;
@@ -19,9 +20,11 @@ use swarm::ctx::Ctx;
 use crate::event::{Event, SharedSink};
 use crate::scenario::cluster::Cluster;
 use crate::scenario::{Invariant, Scenario, Span, Step, Verb};
+use crate::world::fault::Part;
 use crate::world::{World, WorldError};
 
 use expect::Checker;
+use fault::InForce;
 use invariant::{Acknowledged, Truth};
 use view::Endpoints;
 
@@ -123,6 +126,8 @@ pub async fn run(
         client,
         endpoints,
         acknowledged: Acknowledged::new(),
+        in_force: InForce::default(),
+        struck: false,
         outcome: Outcome::default(),
     };
     let last = until.unwrap_or(usize::MAX);
@@ -164,6 +169,10 @@ struct Runner<'a> {
     client: Ctx,
     endpoints: Endpoints,
     acknowledged: Acknowledged,
+    /// What is wrong with the cluster.
+    in_force: InForce,
+    /// Whether anything has been wrong.
+    struck: bool,
     outcome: Outcome,
 }
 
@@ -187,6 +196,13 @@ impl Runner<'_> {
         self.emit("step.start", json!({"step": n, "verb": verb, "subject": verb::subject(step)}));
         let result = match &step.verb {
             Verb::Wait(wait) => self.wait(n, wait, step.within).await,
+            Verb::Fault(fault) => {
+                self.struck = true;
+                match self.strike(&fault.action, fault.span).await {
+                    Ok(()) => self.only_expect(n, step).await,
+                    Err(miss) => Err(miss),
+                }
+            }
             Verb::Expect => self.only_expect(n, step).await,
             _ => self.act(n, step).await,
         };
@@ -210,17 +226,32 @@ impl Runner<'_> {
     /// What the cluster looks like now goes into the log; then the invariants.
     async fn after(&mut self, n: usize, step: &Step) -> Result<(), Miss> {
         let mut state = json!({ "step": n });
+        let silent = |part, host: &str| self.in_force.is_silent(part, host);
         if let (Some(state), Value::Object(seen)) =
-            (state.as_object_mut(), self.endpoints.snapshot().await)
+            (state.as_object_mut(), self.endpoints.snapshot(&silent).await)
         {
             state.extend(seen);
         }
         self.emit("cluster.state", state);
-        let truth = Truth::read(&self.endpoints).await;
-        for invariant in &self.scenario.always {
-            self.invariant(*invariant, &truth, step)?;
-            self.outcome.invariants += 1;
+        self.invariants(step).await
+    }
+
+    /// While something is wrong, a container may have a copy on either side of what divides the
+    /// cluster. When all is well again, there must be one of each within the step's time.
+    async fn invariants(&mut self, step: &Step) -> Result<(), Miss> {
+        let settled = self.in_force.is_empty() && !matches!(step.verb, Verb::Fault(_));
+        let deadline = self.world.now() + step.within.filter(|_| self.struck).unwrap_or_default();
+        loop {
+            let silent = |host: &str| self.in_force.is_silent(Part::Engine, host);
+            let truth = Truth::read(&self.endpoints, silent, settled).await;
+            let mut always = self.scenario.always.iter();
+            match always.try_for_each(|invariant| self.invariant(*invariant, &truth, step)) {
+                Ok(()) => break,
+                Err(miss) if self.world.now() >= deadline => return Err(miss),
+                Err(_) => tokio::time::sleep(POLL).await,
+            }
         }
+        self.outcome.invariants += self.scenario.always.len();
         Ok(())
     }
 

@@ -23,6 +23,7 @@ pub fn subject(step: &Step) -> String {
             let n = usize::try_from(wait.healthy.value).unwrap_or(usize::MAX);
             format!("{} healthy", count(n, "node"))
         }
+        Verb::Fault(fault) => fault.action.subject(),
         Verb::Expect => step.expect.as_ref().map(topics).unwrap_or_default(),
         verb => verb.containers().join(", "),
     }
@@ -165,7 +166,7 @@ impl Runner<'_> {
                 self.acknowledged.retain(|_, known| known != name);
                 Ok(())
             }
-            Verb::Wait(_) | Verb::Expect => Ok(()),
+            Verb::Wait(_) | Verb::Fault(_) | Verb::Expect => Ok(()),
         }
     }
 

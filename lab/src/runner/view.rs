@@ -8,6 +8,7 @@ use swarm::ctx::{Addr, Ctx};
 
 use super::api::{Api, encoded};
 use crate::scenario::cluster::{CONSUL_PORT, Cluster, engine_port};
+use crate::world::fault::Part;
 
 /// The endpoints of a cluster.
 pub struct Endpoints {
@@ -17,6 +18,8 @@ pub struct Endpoints {
     pub store: Option<Api>,
     /// The engines, by host name.
     pub engines: BTreeMap<String, Api>,
+    /// The hosts of the manager and of the store.
+    hosts: (String, Option<String>),
 }
 
 impl Endpoints {
@@ -32,6 +35,7 @@ impl Endpoints {
                 .engines()
                 .map(|(host, _)| (host.name.clone(), at(host.address, engine_port(cluster.tls))))
                 .collect(),
+            hosts: (host.name.clone(), cluster.store().map(|(host, _)| host.name.clone())),
         })
     }
 
@@ -86,13 +90,15 @@ impl Endpoints {
     }
 
     /// Everything at once, for the log and for comparing two worlds. Parts that cannot be read are
-    /// absent.
-    pub async fn snapshot(&self) -> Value {
+    /// absent; so are those known to be `silent`, which nobody waits for.
+    pub async fn snapshot(&self, silent: &impl Fn(Part, &str) -> bool) -> Value {
         let mut out = serde_json::Map::new();
-        if let Ok(rows) = self.containers().await {
+        let (manager, store) = &self.hosts;
+        let answers = !silent(Part::Manager, manager);
+        if answers && let Ok(rows) = self.containers().await {
             out.insert("containers".into(), rows.iter().map(Row::story).collect());
         }
-        if let Ok(info) = self.info().await {
+        if answers && let Ok(info) = self.info().await {
             let nodes: Vec<_> = info
                 .nodes
                 .iter()
@@ -101,7 +107,7 @@ impl Endpoints {
             out.insert("nodes".into(), nodes.into());
             out.insert("strategy".into(), info.strategy.into());
         }
-        if self.store.is_some()
+        if store.as_ref().is_some_and(|host| !silent(Part::Store, host))
             && let Ok(keys) = self.store("docker/swarm/nodes").await
         {
             out.insert("store".into(), json!(keys));

@@ -9,10 +9,11 @@ use super::cluster::Cluster;
 use super::context::Context;
 use super::decode::Decode;
 use super::diagnostic::{Diagnostic, Report};
+use super::fault::Action;
 use super::file::{ClusterKeys, File, Invariant};
 use super::resolve::{self, Resolved};
 use super::span::{Source, Span, Spanned};
-use super::step::Step;
+use super::step::{Step, Verb};
 use super::yaml::{self, Node, Value};
 
 /// What the command line says over the file.
@@ -62,6 +63,25 @@ impl Scenario {
         let place = Some((self.file(), span));
         let (title, label) = (title.to_owned(), label.to_owned());
         Diagnostic { place, title, label, notes: notes.to_vec() }.render(color)
+    }
+
+    /// The faults of the steps that a world does not support, each with its place; `supports` says
+    /// of one why not, and what to do instead.
+    #[must_use]
+    pub fn unsupported(
+        &self,
+        supports: impl Fn(&Action) -> Result<(), (String, String)>,
+    ) -> Vec<Diagnostic> {
+        let faults = self.steps.iter().filter_map(|step| match &step.verb {
+            Verb::Fault(fault) => Some(fault),
+            _ => None,
+        });
+        let refused = faults.filter_map(|fault| Some((fault.span, supports(&fault.action).err()?)));
+        let mistake = |(span, (title, label))| {
+            let place = Some((self.file(), span));
+            Diagnostic { place, title, label, notes: Vec::new() }
+        };
+        refused.map(mistake).collect()
     }
 
     fn file(&self) -> Source {

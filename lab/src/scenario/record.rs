@@ -170,7 +170,7 @@ impl<'a> Fields<'a> {
                 }
                 entries.iter().map(|(key, node)| (key.value.as_str(), node)).collect()
             }
-            (Value::Scalar { .. }, [key]) => vec![(*key, node)],
+            (Value::Scalar { .. } | Value::List(_), [key]) => vec![(*key, node)],
             _ => {
                 let (title, found) = (cx.subject().to_owned(), node.describe());
                 cx.error(

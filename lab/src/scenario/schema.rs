@@ -19,7 +19,7 @@ pub fn schema() -> String {
 mod tests {
     use std::collections::BTreeMap;
 
-    use super::super::{container::ContainerSpec, expect, file, step};
+    use super::super::{container::ContainerSpec, expect, fault, file, step};
     use super::*;
 
     #[test]
@@ -38,22 +38,28 @@ mod tests {
         let readers = [
             ("ClusterKeys", file::ClusterKeys::KEYS),
             ("ContainerSpec", ContainerSpec::KEYS),
+            ("CutKeys", fault::CutKeys::KEYS),
+            ("DisconnectKeys", fault::DisconnectKeys::KEYS),
             ("EngineKeys", file::EngineKeys::KEYS),
             ("Expect", expect::Expect::KEYS),
             ("File", File::KEYS),
+            ("HealKeys", fault::HealKeys::KEYS),
             ("HostKeys", file::HostKeys::KEYS),
             ("Http", expect::Http::KEYS),
             ("Info", expect::Info::KEYS),
-            ("Kill", step::Kill::KEYS),
+            ("KillKeys", fault::KillKeys::KEYS),
             ("Logs", expect::Logs::KEYS),
             ("ManagerKeys", file::ManagerKeys::KEYS),
+            ("PauseKeys", fault::PauseKeys::KEYS),
             ("Ps", expect::Ps::KEYS),
             ("Remove", step::Remove::KEYS),
             ("Rename", step::Rename::KEYS),
+            ("ResetKeys", fault::ResetKeys::KEYS),
+            ("SlowKeys", fault::SlowKeys::KEYS),
+            ("StartKeys", fault::StartKeys::KEYS),
             ("Step", step::StepKeys::KEYS),
-            ("Stop", step::Stop::KEYS),
+            ("StopKeys", fault::StopKeys::KEYS),
             ("Store", expect::Store::KEYS),
-            ("Target", step::Target::KEYS),
             ("Wait", step::Wait::KEYS),
         ];
         let readers: BTreeMap<_, Vec<_>> =

@@ -9,6 +9,10 @@ use super::container::ContainerSpec;
 use super::context::Context;
 use super::decode::Decode;
 use super::expect::Expect;
+use super::fault::{
+    CutKeys, DisconnectKeys, Fault, HealKeys, KillKeys, PauseKeys, ResetKeys, SlowKeys, StartKeys,
+    StopKeys,
+};
 use super::name::Names;
 use super::record::record;
 use super::scalar::Period;
@@ -57,6 +61,8 @@ pub enum Verb {
     Rename(Rename),
     /// Remove containers.
     Remove(Remove),
+    /// Something goes wrong with hosts or what runs on them, or right again.
+    Fault(Fault),
     /// Nothing: the step only expects.
     Expect,
 }
@@ -72,7 +78,7 @@ impl Verb {
             Self::Kill(kill) => &kill.name,
             Self::Rename(rename) => &rename.to,
             Self::Remove(remove) => &remove.name,
-            Self::Wait(_) | Self::Expect => &[],
+            Self::Wait(_) | Self::Fault(_) | Self::Expect => &[],
         }
     }
 
@@ -91,6 +97,7 @@ impl Verb {
             Self::Unpause(_) => "unpause",
             Self::Rename(_) => "rename",
             Self::Remove(_) => "rm",
+            Self::Fault(fault) => fault.action.word(),
             Self::Expect => "expect",
         }
     }
@@ -104,32 +111,29 @@ record! {
     }
 }
 
-record! {
-    /// Containers that exist.
-    pub struct Target: "a container" or name {
-        /// Their name, or names.
-        name: required Names,
-    }
+/// Containers that exist.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Target {
+    /// Their names.
+    pub name: Names,
 }
 
-record! {
-    /// Containers to stop.
-    pub struct Stop: "a stop" or name {
-        /// Their name, or names.
-        name: required Names,
-        /// How long they may take before they are killed; the engine's default is 10 s.
-        timeout: optional Spanned<Period>,
-    }
+/// Containers to stop.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Stop {
+    /// Their names.
+    pub name: Names,
+    /// How long they may take before they are killed; the engine's default is 10 s.
+    pub timeout: Option<Spanned<Period>>,
 }
 
-record! {
-    /// Containers to signal.
-    pub struct Kill: "a kill" or name {
-        /// Their name, or names.
-        name: required Names,
-        /// The signal, such as `HUP`; `KILL` if absent.
-        signal: optional Spanned<String>,
-    }
+/// Containers to signal.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Kill {
+    /// Their names.
+    pub name: Names,
+    /// The signal, such as `HUP`; `KILL` if absent.
+    pub signal: Option<Spanned<String>>,
 }
 
 record! {
@@ -163,22 +167,33 @@ record! {
         run: optional ContainerSpec,
         /// Create a container without starting it.
         create: optional ContainerSpec,
-        /// Start a container that exists.
-        start: optional Target,
-        /// Stop a container.
-        stop: optional Stop,
-        /// Send a signal to a container; KILL unless another is named.
-        kill: optional Kill,
-        /// Stop a container and start it again.
-        restart: optional Stop,
-        /// Freeze a container.
-        pause: optional Target,
-        /// Unfreeze a container.
-        unpause: optional Target,
+        /// Start a container that exists; or a host that is off, or what ran on it.
+        start: optional StartKeys,
+        /// Stop a container in good order; or a host, or what runs on it.
+        stop: optional StopKeys,
+        /// Send a signal to a container, KILL unless another is named; or cut a host's power, or
+        /// kill what runs on it.
+        kill: optional KillKeys,
+        /// Stop a container and start it again; or a host, or what runs on it.
+        restart: optional StopKeys,
+        /// Freeze a container, or a host.
+        pause: optional PauseKeys,
+        /// Unfreeze a container, or a host.
+        unpause: optional PauseKeys,
         /// Give a container another name.
         rename: optional Rename,
         /// Remove a container.
         rm: optional Remove,
+        /// Lose all packets between two groups of hosts.
+        cut: optional CutKeys,
+        /// Reset all connections between two groups of hosts.
+        reset: optional ResetKeys,
+        /// Take hosts off the network.
+        disconnect: optional DisconnectKeys,
+        /// Make hosts send late or slowly.
+        slow: optional SlowKeys,
+        /// Undo what is wrong with `everything`, or with some hosts.
+        heal: optional HealKeys,
         /// What must hold after the verb; a step may also only expect.
         expect: optional Expect,
         /// How long it may take until it holds. Without it `wait` has 30s, and everything else
@@ -189,19 +204,24 @@ record! {
 
 impl StepKeys {
     /// The verb, if it could be read.
-    fn verb(self) -> Option<(Verb, Option<Expect>, Option<Spanned<Period>>)> {
+    fn verb(self, cx: &mut Context) -> Option<(Verb, Option<Expect>, Option<Spanned<Period>>)> {
         let spec = |make: fn(Box<ContainerSpec>) -> Verb| move |spec| make(Box::new(spec));
         let verb = (self.wait.map(Verb::Wait))
             .or(self.run.map(spec(Verb::Run)))
             .or(self.create.map(spec(Verb::Create)))
-            .or(self.start.map(Verb::Start))
-            .or(self.stop.map(Verb::Stop))
-            .or(self.kill.map(Verb::Kill))
-            .or(self.restart.map(Verb::Restart))
-            .or(self.pause.map(Verb::Pause))
-            .or(self.unpause.map(Verb::Unpause))
+            .or(self.start.and_then(|keys| keys.verb(cx)))
+            .or(self.stop.and_then(|keys| keys.verb(false, cx)))
+            .or(self.kill.and_then(|keys| keys.verb(cx)))
+            .or(self.restart.and_then(|keys| keys.verb(true, cx)))
+            .or(self.pause.and_then(|keys| keys.verb(false, cx)))
+            .or(self.unpause.and_then(|keys| keys.verb(true, cx)))
             .or(self.rename.map(Verb::Rename))
             .or(self.rm.map(Verb::Remove))
+            .or(self.cut.map(CutKeys::verb))
+            .or(self.reset.map(ResetKeys::verb))
+            .or(self.disconnect.map(DisconnectKeys::verb))
+            .or(self.slow.map(|keys| keys.verb(cx)))
+            .or(self.heal.map(|keys| keys.verb(cx)))
             .or(self.expect.is_some().then_some(Verb::Expect))?;
         Some((verb, self.expect, self.within))
     }
@@ -233,7 +253,7 @@ impl Decode for Step {
             }
             return None;
         };
-        let (verb, expect, within) = keys.verb()?;
+        let (verb, expect, within) = keys.verb(cx)?;
         let waits = expect.is_some() || matches!(verb, Verb::Wait(_));
         if let Some(within) = within.as_ref().filter(|_| !waits) {
             let label = "add `expect`, or leave it out";

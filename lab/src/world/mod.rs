@@ -2,12 +2,15 @@
 //! it has.
 
 pub mod docker;
+pub mod fault;
 pub mod simulated;
 
 use std::fmt;
 use std::time::Duration;
 
 use swarm::ctx::{BoxFuture, Ctx};
+
+pub use fault::Fault;
 
 /// Why a world could not do what it was asked to. Ends the run with exit code 3.
 #[derive(Debug)]
@@ -48,6 +51,10 @@ pub trait World: Send {
 
     /// Time since [`World::up`] began.
     fn now(&self) -> Duration;
+
+    /// Makes something go wrong, or right again. Returns when it has happened; what follows from it
+    /// is for the scenario to wait for.
+    fn apply<'a>(&'a mut self, fault: &'a Fault) -> BoxFuture<'a, Result<(), WorldError>>;
 
     /// Removes everything. Idempotent; also right after a failed [`World::up`].
     fn down(&mut self) -> BoxFuture<'_, Result<(), WorldError>>;

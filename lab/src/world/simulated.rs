@@ -1,8 +1,11 @@
 //! The simulated world: virtual time and network, fake engines and store, the real manager and
 //! agents.
 
+pub mod faults;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -11,7 +14,8 @@ use sim::{Process, TraceRecord, World as Sim};
 use swarm::cli::Environment;
 use swarm::ctx::{Addr, BoxFuture, Ctx};
 
-use super::{World, WorldError};
+use super::fault::Part;
+use super::{Fault, World, WorldError};
 use crate::event::{Event, SharedSink};
 use crate::scenario::cluster::{CONSUL_PORT, Cluster, Host, StoreKind, engine_port};
 
@@ -22,8 +26,16 @@ const CLIENT: &str = "lab client";
 pub struct SimulatedWorld {
     sim: Sim,
     cluster: Cluster,
-    processes: Vec<Process>,
+    /// What runs, by host.
+    processes: BTreeMap<(String, Part), Process>,
+    /// The engines that run or ran last, by host: what an engine has stored outlives its process.
+    engines: BTreeMap<String, Disk>,
+    /// Hosts with a link of their own: those that were made slow.
+    slow: BTreeSet<String>,
 }
+
+/// Where an engine's state is found when its process is gone.
+type Disk = Arc<Mutex<Option<Arc<Engine>>>>;
 
 impl SimulatedWorld {
     /// A world for `cluster` in `sim`; what happens there becomes events in `sink`.
@@ -31,7 +43,13 @@ impl SimulatedWorld {
     pub fn new(sim: Sim, cluster: &Cluster, sink: &SharedSink) -> Self {
         let sink = Arc::clone(sink);
         sim.trace().observe(Box::new(move |record| sink.emit(event(record))));
-        Self { sim, cluster: cluster.clone(), processes: Vec::new() }
+        Self {
+            sim,
+            cluster: cluster.clone(),
+            processes: BTreeMap::new(),
+            engines: BTreeMap::new(),
+            slow: BTreeSet::new(),
+        }
     }
 
     fn add_hosts(&self) {
@@ -55,27 +73,37 @@ impl SimulatedWorld {
         let at = Addr::tcp("0.0.0.0", engine_port(self.cluster.tls));
         let world = self.sim.clone();
         let name = host.name.clone();
-        self.processes.push(self.sim.start(&host.name, "engine", move |ctx| async move {
-            let engine = Engine::new(ctx, spec);
+        let disk = Arc::clone(self.engines.entry(host.name.clone()).or_default());
+        let process = self.sim.start(&host.name, "engine", move |ctx| async move {
+            let stored = stored(&disk).take().map(|engine| engine.state());
+            let engine = match stored {
+                Some(state) => Engine::resume(ctx, spec, state),
+                None => Engine::new(ctx, spec),
+            };
+            *self::stored(&disk) = Some(Arc::clone(&engine));
             engine.observe(Box::new(move |kind: &str, fields: Value| {
                 world.record(&name, "engine", kind, fields);
             }));
             // An engine that cannot listen shows as one that does not answer.
             let _ = engine.serve(at).await;
-        }));
+        });
+        self.processes.insert((host.name.clone(), Part::Engine), process);
     }
 
     fn start_store(&mut self, host: &Host) {
         let Some(StoreKind::Consul) = host.store else { return };
         let at = Addr::tcp("0.0.0.0", CONSUL_PORT);
-        self.processes.push(self.sim.start(&host.name, "store", move |ctx| async move {
+        // Like Consul in its development mode, it keeps nothing when its process ends.
+        let process = self.sim.start(&host.name, "store", move |ctx| async move {
             let _ = sim::store::serve(ctx, at).await;
-        }));
+        });
+        self.processes.insert((host.name.clone(), Part::Store), process);
     }
 
     /// Runs the command line of the real manager or agent on a host.
-    fn start_swarm(&mut self, host: &Host, component: &'static str, args: Vec<String>) {
-        self.processes.push(self.sim.start(&host.name, component, move |ctx| async move {
+    fn start_swarm(&mut self, host: &Host, part: Part, args: Vec<String>) {
+        let component = if part == Part::Agent { "agent" } else { "manager" };
+        let process = self.sim.start(&host.name, component, move |ctx| async move {
             let environment = Environment {
                 program: "swarm".to_owned(),
                 vars: Box::new(|_| None),
@@ -84,8 +112,34 @@ impl SimulatedWorld {
                 ctx,
             };
             swarm::cli::run(environment, args).await;
-        }));
+        });
+        self.processes.insert((host.name.clone(), part), process);
     }
+
+    /// Starts what is to run on a host, if it is to and does not yet.
+    fn start(&mut self, host: &Host, part: Part) {
+        if self.processes.get(&(host.name.clone(), part)).is_some_and(Process::is_running) {
+            return;
+        }
+        match part {
+            Part::Host => {}
+            Part::Store => self.start_store(host),
+            Part::Engine => self.start_engine(host),
+            Part::Agent if host.agent => {
+                self.start_swarm(host, part, self.cluster.agent_args(host));
+            }
+            Part::Agent => {}
+            Part::Manager => {
+                if let Some(manager) = &host.manager {
+                    self.start_swarm(host, part, self.cluster.manager_args(manager));
+                }
+            }
+        }
+    }
+}
+
+fn stored(disk: &Disk) -> std::sync::MutexGuard<'_, Option<Arc<Engine>>> {
+    disk.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A record of the simulator as an event of the log.
@@ -108,16 +162,9 @@ impl World for SimulatedWorld {
         Box::pin(async move {
             self.add_hosts();
             let hosts = self.cluster.hosts.clone();
-            for host in &hosts {
-                self.start_store(host);
-                self.start_engine(host);
-            }
-            for host in hosts.iter().filter(|host| host.agent) {
-                self.start_swarm(host, "agent", self.cluster.agent_args(host));
-            }
-            for host in &hosts {
-                if let Some(manager) = &host.manager {
-                    self.start_swarm(host, "manager", self.cluster.manager_args(manager));
+            for parts in [&[Part::Store, Part::Engine][..], &[Part::Agent], &[Part::Manager]] {
+                for host in &hosts {
+                    parts.iter().for_each(|part| self.start(host, *part));
                 }
             }
             Ok(())
@@ -132,9 +179,13 @@ impl World for SimulatedWorld {
         self.sim.now()
     }
 
+    fn apply<'a>(&'a mut self, fault: &'a Fault) -> BoxFuture<'a, Result<(), WorldError>> {
+        Box::pin(async move { self.strike(fault) })
+    }
+
     fn down(&mut self) -> BoxFuture<'_, Result<(), WorldError>> {
         Box::pin(async move {
-            for process in self.processes.drain(..) {
+            for process in std::mem::take(&mut self.processes).into_values() {
                 process.kill();
             }
             Ok(())

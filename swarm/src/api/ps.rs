@@ -90,9 +90,11 @@ impl Listing {
         };
         let (before, since) = (created("before")?, created("since")?);
         let cut = if self.before.is_empty() { None } else { Some(find(&self.before)?.id.clone()) };
+        let superseded = cluster.superseded();
         let mut rows: Vec<Row<'_>> = cluster
             .registered()
             .flat_map(|node| node.containers.values().map(move |container| (node, container)))
+            .filter(|(_, container)| !superseded.contains(container.id.as_str()))
             .filter(|row| self.accepts(row))
             .filter(|(_, container)| before.iter().all(|date| container.facts.created < *date))
             .filter(|(_, container)| since.iter().all(|date| container.facts.created > *date))

@@ -1,6 +1,7 @@
 //! `join`: the agent. It keeps one engine's address in the discovery service and never leaves.
 
 use std::convert::Infallible;
+use std::time::Duration;
 
 use crate::ctx::{Ctx, Level};
 use crate::discovery;
@@ -10,6 +11,10 @@ use super::duration::GoDuration;
 use super::grammar::{Flag, HELP, Parsed};
 use super::help::Command;
 use super::values;
+
+/// The pause after a registration that failed. The classic agent waits for the next heartbeat, so that
+/// two failures in a row may cost a live node its place in the list.
+const RETRY: Duration = Duration::from_secs(5);
 
 pub(super) const COMMAND: Command = Command {
     name: "join",
@@ -71,10 +76,12 @@ pub(super) async fn run(
             format!("Registering on the discovery service every {heartbeat}..."),
             &[("addr", address), ("discovery", &url)],
         );
+        let mut pause = heartbeat.as_std();
         if let Err(error) = service.register(address).await {
             ctx.log(Level::Error, error);
+            pause = pause.min(RETRY);
         }
-        tokio::time::sleep(heartbeat.as_std()).await;
+        tokio::time::sleep(pause).await;
     }
 }
 

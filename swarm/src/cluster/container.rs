@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde_json::Value;
 
+use super::Lineage;
+
 /// What a container is doing. The texts are those of `docker ps --filter status=`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum RunState {
@@ -64,6 +66,8 @@ pub struct Facts {
     pub labels: BTreeMap<String, String>,
     /// Its swarm ID, if it came through a manager.
     pub swarm_id: Option<String>,
+    /// What it was made in place of, as its label tells.
+    pub lineage: Option<Lineage>,
     /// What it is doing.
     pub state: RunState,
     /// `starting`, `healthy`, `unhealthy`; empty without a health check.

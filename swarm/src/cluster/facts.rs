@@ -4,6 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 use super::container::{Facts, HostPort, RunState};
+use super::copies::{LINEAGE_LABEL, Lineage};
 use super::json;
 
 /// The label that carries the swarm ID, the identity that survives rescheduling.
@@ -76,6 +77,7 @@ impl Facts {
             .map(|(key, value)| (key.to_owned(), value.as_str().unwrap_or_default().to_owned()))
             .collect();
         self.swarm_id = self.labels.get(SWARM_ID_LABEL).filter(|id| !id.is_empty()).cloned();
+        self.lineage = self.labels.get(LINEAGE_LABEL).and_then(|label| Lineage::parse(label));
     }
 
     /// Adds the claims among `bindings`. One without a port claims nothing: the engine picks.

@@ -12,7 +12,8 @@ const SHORT_ID: usize = 12;
 impl Cluster {
     /// The container a client means by `text`: by full or short ID, by full or short swarm ID, by
     /// name (bare, or after its node's name or ID), or by the beginning of an ID, in this order. A
-    /// name or beginning that fits several containers finds none.
+    /// name or beginning that fits several containers finds none. A container that another copy
+    /// stands for is found only if nothing else is.
     #[must_use]
     pub fn find_container(&self, text: &str) -> Option<(&Node, &Container)> {
         let candidates = self.healthy_first().flat_map(|node| {
@@ -23,7 +24,12 @@ impl Cluster {
                 item: (node, container),
             })
         });
-        resolve(text, candidates)
+        let superseded = self.superseded();
+        if superseded.is_empty() {
+            return resolve(text, candidates);
+        }
+        let counts = |candidate: &Candidate<'_, _>| !superseded.contains(candidate.id);
+        resolve(text, candidates.clone().filter(counts)).or_else(|| resolve(text, candidates))
     }
 
     /// The registered nodes that hold an image, healthy ones first, then by name. `text` is an ID,

@@ -5,6 +5,7 @@
 
 mod cache;
 mod container;
+mod copies;
 mod facts;
 mod format;
 pub(crate) mod json;
@@ -25,6 +26,7 @@ use std::fmt;
 use crate::scheduler::Rejection;
 
 pub use container::{Container, Facts, HostPort, RunState};
+pub use copies::{Care, LINEAGE_LABEL, Lineage, Place};
 pub(crate) use facts::host_ports;
 pub use facts::{SWARM_ID_LABEL, cpu_shares};
 pub use format::{bytes_text, natural_cmp};
@@ -122,6 +124,9 @@ pub struct Cluster {
     reservations: BTreeMap<String, Reservation>,
     /// Names claimed by renames under way, with the address of the node.
     renames: BTreeMap<String, String>,
+    /// Nodes that left discovery, are dead, and had containers that are to be made anew; by
+    /// address.
+    departed: BTreeMap<String, Node>,
 }
 
 impl Cluster {

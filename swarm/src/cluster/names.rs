@@ -10,6 +10,12 @@ impl Cluster {
     /// # Errors
     /// The name is in use.
     pub fn check_name(&self, name: &str) -> Result<(), NameTaken> {
+        self.check_name_for(name, None)
+    }
+
+    /// As [`Cluster::check_name`]; what has the same swarm ID does not count, as a replacement gets
+    /// the name of the container it replaces.
+    fn check_name_for(&self, name: &str, swarm_id: Option<&str>) -> Result<(), NameTaken> {
         let bare = bare(name);
         if bare.is_empty() {
             return Ok(());
@@ -17,6 +23,9 @@ impl Cluster {
         let mut names = self
             .registered()
             .flat_map(|node| node.containers.values())
+            .filter(|container| {
+                swarm_id.is_none() || container.facts.swarm_id.as_deref() != swarm_id
+            })
             .flat_map(|container| &container.facts.names);
         let taken = names.any(|taken| self::bare(taken) == bare)
             || self.reservations.values().any(|reservation| reservation.name == bare)
@@ -37,7 +46,7 @@ impl Cluster {
         scheduler: &Scheduler,
         random: &mut dyn FnMut(u64) -> u64,
     ) -> Result<Reservation, Refusal> {
-        self.check_name(&request.name).map_err(Refusal::Name)?;
+        self.check_name_for(&request.name, Some(swarm_id)).map_err(Refusal::Name)?;
         if self.reservations.contains_key(swarm_id) {
             let message = format!("Conflict: a container with swarm ID {swarm_id} is being made");
             return Err(Refusal::Scheduling(Rejection { message, ..Rejection::default() }));

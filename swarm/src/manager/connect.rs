@@ -98,11 +98,13 @@ impl Manager {
             let source = cluster.node(&engine.addr).map(Source::from).unwrap_or_default();
             self.publish_own(&source, "engine_connect");
             cluster.register(&engine.addr, self.ctx.now());
+            cluster.forget_departed(&engine.addr);
             source
         });
         let source = registered.ok_or("Engine no longer exists")?;
         let message = format!("Registered Engine {} at {}", source.name, engine.addr);
         self.ctx.log(Level::Info, message);
+        self.watchdog.hurry();
         Ok((feed, cursor))
     }
 

@@ -7,7 +7,7 @@ use hyper::{Method, StatusCode};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Map, Value, json};
 
-use crate::cluster::{Cluster, Refusal, Reservation, SWARM_ID_LABEL};
+use crate::cluster::{Cluster, LINEAGE_LABEL, Refusal, Reservation, SWARM_ID_LABEL};
 use crate::ctx::Level;
 use crate::engine::{Engine, EngineError, Failure};
 use crate::scheduler::Request;
@@ -20,11 +20,16 @@ use super::settle::Claim;
 /// Networks that every engine has of its own: no reason to prefer one.
 const PREDEFINED_NETWORKS: [&str; 4] = ["default", "bridge", "host", "none"];
 
+/// An empty object in base 64: what a client without credentials sends.
+const NO_CREDENTIALS: &str = "e30=";
+
 /// A container that was created.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Created {
     /// Its full ID.
     pub id: String,
+    /// The address of the node it is on.
+    pub node: String,
     /// What the engine had to remark.
     pub warnings: Vec<String>,
 }
@@ -62,6 +67,8 @@ struct Order {
     auth: String,
     /// The client's query without the name, as it was encoded.
     query: Vec<String>,
+    /// The swarm ID, for a replacement: it has that of the container it replaces.
+    replaces: Option<String>,
 }
 
 impl Order {
@@ -121,14 +128,36 @@ impl Manager {
         let is_other = |pair: &&str| !pair.is_empty() && pair.split('=').next() != Some("name");
         let order = Order {
             name: name.to_owned(),
-            // An empty object: what a client without credentials sends.
-            auth: auth.unwrap_or_else(|| "e30=".to_owned()),
+            auth: auth.unwrap_or_else(|| NO_CREDENTIALS.to_owned()),
             query: query.split('&').filter(is_other).map(str::to_owned).collect(),
+            replaces: None,
         };
+        let mut body = body;
+        if let Some(labels) = body.get_mut("Labels").and_then(Value::as_object_mut) {
+            // Copied from a container that was one: what it says is not true of this one.
+            labels.shift_remove(LINEAGE_LABEL);
+        }
         let manager = Arc::clone(self);
         let work = async move { manager.create_somewhere(&order, body).await };
         let stopped = || Err("the manager is shutting down".to_owned());
         self.detached("create", work).await.unwrap_or_else(stopped).map_err(CreateError::from)
+    }
+
+    /// Creates a container in place of one that is lost, with its name and swarm ID. Everything
+    /// else is in `body`, the lineage included.
+    pub(super) async fn create_replacement(
+        self: &Arc<Self>,
+        name: &str,
+        swarm_id: &str,
+        body: Value,
+    ) -> Result<Created, String> {
+        let order = Order {
+            name: name.to_owned(),
+            auth: NO_CREDENTIALS.to_owned(),
+            query: Vec::new(),
+            replaces: Some(swarm_id.to_owned()),
+        };
+        self.create_somewhere(&order, body).await
     }
 
     /// Tries until it works or there is no reason left to.
@@ -182,7 +211,7 @@ impl Manager {
         body: &Value,
     ) -> Result<Created, Failed> {
         let (mut request, mut body) = (request.clone(), body.clone());
-        let swarm_id = self.ctx.random_id("swarm-id");
+        let swarm_id = order.replaces.clone().unwrap_or_else(|| self.ctx.random_id("swarm-id"));
         set_swarm_id(&mut body, &swarm_id);
         let reserved = self.with(|cluster| {
             prefer_network(cluster, &mut request, &mut body);
@@ -214,8 +243,11 @@ impl Manager {
                 // The answer was lost, the container was not.
                 Ok(Some(id)) => {
                     self.commit(&engine, &id, order, &body, claim).await;
-                    Ok(Created { id, warnings: Vec::new() })
+                    Ok(Created { id, node: engine.addr.clone(), warnings: Vec::new() })
                 }
+                // Should it exist after all, its lineage tells that it is one copy too many: it is
+                // better to try elsewhere now than to wait for an engine that may be dead.
+                Ok(None) | Err(_) if order.replaces.is_some() => Err(failed),
                 Ok(None) | Err(_) => {
                     self.settle_create(engine, claim);
                     Err(failed)
@@ -268,7 +300,11 @@ impl Manager {
         };
         let warnings = reply.get("Warnings").and_then(Value::as_array);
         let warnings = warnings.into_iter().flatten().filter_map(Value::as_str);
-        Ok(Created { id: id.to_owned(), warnings: warnings.map(str::to_owned).collect() })
+        Ok(Created {
+            id: id.to_owned(),
+            node: engine.addr.clone(),
+            warnings: warnings.map(str::to_owned).collect(),
+        })
     }
 
     /// Takes a created container into the cache, which ends its claim. It exists, so this cannot

@@ -34,6 +34,7 @@ impl Observer for Manager {
                     &format!("Flagging engine as unhealthy. Connect failed {failures} times"),
                 );
                 self.publish_own(&source, "engine_disconnect");
+                self.watchdog.hurry();
             }
             Some((Transition::CameBack(retries), source)) => {
                 self.log_node(

@@ -23,14 +23,21 @@ impl Manager {
         }
     }
 
-    fn add_engine(self: &Arc<Self>, addr: &str) {
-        let observer: Weak<dyn Observer> = Weak::<Self>::clone(&self.this);
-        let engine = match Engine::new(&self.ctx, addr, self.options.timeouts, observer) {
-            Ok(engine) => Arc::new(engine),
+    /// An engine at `addr` whose calls `observer` hears of; `None` if that is no address.
+    pub(super) fn new_engine(&self, addr: &str, observer: Weak<Self>) -> Option<Engine> {
+        let observer: Weak<dyn Observer> = observer;
+        match Engine::new(&self.ctx, addr, self.options.timeouts, observer) {
+            Ok(engine) => Some(engine),
             Err(error) => {
                 self.ctx.log(Level::Warn, format!("Discovery entry ignored: {error}"));
-                return;
+                None
             }
+        }
+    }
+
+    fn add_engine(self: &Arc<Self>, addr: &str) {
+        let Some(engine) = self.new_engine(addr, Weak::clone(&self.this)).map(Arc::new) else {
+            return;
         };
         let signals = Arc::new(Signals::default());
         {
@@ -53,10 +60,10 @@ impl Manager {
         self.with_slot(&engine, |slot, _| slot.supervisor = Some(task));
     }
 
-    fn remove_engine(&self, addr: &str) {
-        let (slot, node) = {
+    fn remove_engine(self: &Arc<Self>, addr: &str) {
+        let (needed, slot, node) = {
             let Shared { cluster, slots } = &mut *self.shared();
-            (slots.remove(addr), cluster.remove_node(addr))
+            (cluster.is_needed(addr), slots.remove(addr), cluster.remove_node(addr))
         };
         let (Some(slot), Some(node)) = (slot, node) else {
             return;
@@ -65,5 +72,8 @@ impl Manager {
         let source = Source::from(&node);
         self.ctx.log(Level::Info, format!("Removed Engine {}", source.name));
         self.publish_own(&source, "engine_disconnect");
+        if needed {
+            self.doubt(node);
+        }
     }
 }

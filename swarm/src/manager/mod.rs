@@ -3,7 +3,8 @@
 //! Each address in discovery has a [`slot`](Slot): its engine and one supervising task, which
 //! validates the engine ([`connect`]), then refreshes what is known of it ([`refresh`]) until it
 //! leaves or turns out to be another engine. A second task follows the engine's events
-//! ([`monitor`]). What clients ask for is in [`create`] and [`actions`]. All of them meet in
+//! ([`monitor`]). What clients ask for is in [`create`] and [`actions`]; containers of dead nodes
+//! are looked after in [`reschedule`]. All of them meet in
 //! [`Manager::with`], which holds the only lock and never across an await.
 
 mod actions;
@@ -16,6 +17,8 @@ mod image;
 mod membership;
 mod monitor;
 mod refresh;
+mod replacement;
+mod reschedule;
 mod settle;
 
 use std::collections::BTreeMap;
@@ -35,6 +38,7 @@ pub use actions::RenameError;
 pub use create::{CreateError, Created};
 use events::{Hub, Source};
 use fresh::Freshness;
+use reschedule::Watchdog;
 
 /// Settings of a manager.
 #[derive(Clone, Debug)]
@@ -75,6 +79,7 @@ pub struct Manager {
     /// Everything that happens on the engines, and to them.
     pub events: Hub,
     state: Mutex<Shared>,
+    watchdog: Watchdog,
     /// Itself, for the tasks it starts and the engines that report to it.
     this: Weak<Self>,
 }
@@ -116,12 +121,14 @@ impl Manager {
             options,
             events: Hub::default(),
             state: Mutex::new(Shared { cluster, slots: BTreeMap::new() }),
+            watchdog: Watchdog::default(),
             this: this.clone(),
         })
     }
 
     /// Follows `discovery` from now on, as a task.
     pub fn start(self: &Arc<Self>, discovery: Arc<dyn Discovery>) {
+        self.ctx.spawn("watchdog", Arc::clone(self).watch_copies());
         let manager = Arc::clone(self);
         self.ctx.spawn("membership", async move {
             let mut watch = discovery.watch();

@@ -211,6 +211,11 @@ impl Manager {
                 format!("Event stream ended: {why}"),
                 &[("Addr", &engine.addr)],
             );
+            // Perhaps the engine is dead: then its failures count from now on, and not only from the
+            // next refresh. How the stream itself fares counts for nothing.
+            if let Err(error) = engine.ping().await {
+                self.log_failed(&engine, "health", &error);
+            }
             feed = loop {
                 tokio::time::sleep(self.reopen_delay(&engine)).await;
                 match self.reopen(&engine, &signals, &mut cursor).await {

@@ -45,13 +45,19 @@ impl Manager {
             if state == State::Pending {
                 return;
             }
-            tokio::select! {
-                () = tokio::time::sleep(pause) => {}
-                () = signals.refresh.notified() => {}
-            }
+            let hurried = tokio::select! {
+                () = tokio::time::sleep(pause) => false,
+                () = signals.refresh.notified() => true,
+            };
             let state = self.with_slot(engine, |_, cluster| state_of(cluster, &engine.addr));
             match state {
-                Some(State::Healthy) if specs_at.elapsed() <= SPECS_EVERY => {}
+                // A question that every engine answers at once: one that has fallen silent is known
+                // after the time of a probe, not of a list.
+                Some(State::Healthy) if specs_at.elapsed() <= SPECS_EVERY => {
+                    if let Err(EngineError::Connect(_)) = engine.ping().await {
+                        continue;
+                    }
+                }
                 None | Some(State::Pending | State::Disconnected) => return,
                 Some(State::Healthy | State::Unhealthy) => match self.read_specs(engine).await {
                     Ok(_) => specs_at = Instant::now(),
@@ -66,6 +72,10 @@ impl Manager {
                 },
             }
             self.refresh_everything(engine).await;
+            if hurried || state == Some(State::Unhealthy) {
+                // It was away: what it has may have been made anew elsewhere.
+                self.watchdog.hurry();
+            }
         }
     }
 

@@ -49,7 +49,7 @@ impl<'a> Story<'a> {
 
     /// Whether it is clear which container is spoken of, and whether there can be one.
     fn subject(&mut self, step: &Step, expect: &Expect) {
-        let nothing_done = matches!(step.verb, Verb::Expect | Verb::Wait(_));
+        let nothing_done = matches!(step.verb, Verb::Expect | Verb::Wait(_) | Verb::Fault(_));
         if let Some(error) = expect.error.as_ref().filter(|_| nothing_done) {
             let label = "this step only looks";
             self.cx.error(error.span, "an error without anything that could be refused", label);
@@ -59,7 +59,7 @@ impl<'a> Story<'a> {
             return;
         }
         match &step.verb {
-            Verb::Expect | Verb::Wait(_) => {
+            Verb::Expect | Verb::Wait(_) | Verb::Fault(_) => {
                 let label = "add `container: NAME`";
                 self.cx.error(span, format!("`{key}` of which container?"), label);
             }

@@ -7,6 +7,7 @@ use indexmap::IndexMap;
 use super::super::cluster::Host;
 use super::super::container::ContainerSpec;
 use super::super::context::{Context, suggestion};
+use super::super::fault::{Action, Fault};
 use super::super::name::Names;
 use super::super::port::Port;
 use super::super::resolve::Resolved;
@@ -92,7 +93,37 @@ impl<'a> Story<'a> {
             Verb::Wait(wait) => {
                 self.no_more_engines(&wait.healthy);
             }
+            Verb::Fault(fault) => self.fault(fault),
             Verb::Expect => {}
+        }
+    }
+
+    /// Whether the hosts that a fault names exist, with the parts that it strikes.
+    fn fault(&mut self, fault: &Fault) {
+        let Some(resolved) = self.resolved else { return };
+        let cluster = &resolved.cluster;
+        for (part, host) in fault.action.hosts() {
+            let Some(found) = cluster.host(&host.value) else {
+                if !resolved.incomplete {
+                    let names: Vec<_> = cluster.hosts.iter().map(|h| h.name.as_str()).collect();
+                    let label = suggestion(host, names.iter().copied(), "not in the cluster");
+                    self.cx
+                        .error(host.span, format!("unknown host `{}`", host.value), label)
+                        .note(format!("hosts here: {}", some(&names)));
+                }
+                continue;
+            };
+            if !part.is_on(found) && !resolved.doubtful.contains(&host.value) {
+                let title = format!("`{}` has no {part}", host.value);
+                self.cx.error(host.span, title, "nothing to strike there");
+            }
+        }
+        if let Action::Cut { between, and, .. } | Action::Reset { between, and } = &fault.action
+            && let Some(both) =
+                and.iter().find(|host| between.iter().any(|b| b.value == host.value))
+        {
+            let title = format!("`{}` is in both groups", both.value);
+            self.cx.error(both.span, title, "a host always reaches itself");
         }
     }
 

@@ -1,17 +1,27 @@
 //! Follows what the nodes say, and turns it into events.
 
 use std::collections::BTreeMap;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 
-use futures_util::StreamExt as _;
+use futures_util::{Stream, StreamExt as _};
 use serde_json::{Map, Value, json};
 use testcontainers::bollard::Docker;
-use testcontainers::bollard::query_parameters::LogsOptionsBuilder;
+use testcontainers::bollard::container::LogOutput;
+use testcontainers::bollard::errors::Error;
+use testcontainers::bollard::query_parameters::{
+    AttachContainerOptionsBuilder, LogsOptionsBuilder,
+};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use super::engine_error;
 use crate::event::{Event, SharedSink};
 use crate::node::report::Report;
+use crate::world::WorldError;
+
+/// What a container says, in pieces.
+pub(super) type Output = Pin<Box<dyn Stream<Item = Result<LogOutput, Error>> + Send>>;
 
 /// What is known of the processes of all nodes.
 pub(super) struct Board {
@@ -126,7 +136,23 @@ pub(super) async fn follow(
     component: Option<&'static str>,
 ) {
     let options = LogsOptionsBuilder::new().follow(true).stdout(true).stderr(true).build();
-    let mut output = docker.logs(&container, Some(options));
+    hear(docker.logs(&container, Some(options)), board, host, component).await;
+}
+
+/// What a container says from now on; it may be one that is about to start.
+pub(super) async fn attach(docker: &Docker, container: &str) -> Result<Output, WorldError> {
+    let options = AttachContainerOptionsBuilder::new().stream(true).stdout(true).stderr(true);
+    let attached = docker.attach_container(container, Some(options.build())).await;
+    Ok(attached.map_err(|e| engine_error("listening to a node", e))?.output)
+}
+
+/// Takes what a container says until it ends.
+pub(super) async fn hear(
+    mut output: impl Stream<Item = Result<LogOutput, Error>> + Unpin,
+    board: Arc<Board>,
+    host: String,
+    component: Option<&'static str>,
+) {
     let mut buffer = Vec::new();
     while let Some(Ok(chunk)) = output.next().await {
         buffer.extend_from_slice(&chunk.into_bytes());

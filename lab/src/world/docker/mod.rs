@@ -9,12 +9,14 @@
 
 mod client;
 mod exec;
+pub mod faults;
 pub mod gc;
 pub mod guard;
 mod hosts;
 pub mod images;
 mod labels;
 mod logs;
+pub mod look;
 mod network;
 mod privilege;
 mod ready;
@@ -39,7 +41,7 @@ use self::hosts::{Plan, Running};
 use self::images::{Source, Wanted};
 use self::labels::Owner;
 use self::logs::Board;
-use super::{World, WorldError};
+use super::{Fault, World, WorldError};
 use crate::event::{Memory, SharedSink};
 use crate::scenario::cluster::{Cluster, Host};
 
@@ -96,6 +98,8 @@ pub struct DockerWorld {
     guard: Option<Guard>,
     running: Vec<Running>,
     followers: Vec<AbortHandle>,
+    /// Who hears what nodes say; once there are any.
+    board: Option<Arc<Board>>,
 }
 
 impl DockerWorld {
@@ -124,6 +128,7 @@ impl DockerWorld {
             guard: None,
             running: Vec::new(),
             followers: Vec::new(),
+            board: None,
         })
     }
 
@@ -180,6 +185,7 @@ impl DockerWorld {
         };
         tell_limits(&plan, &self.options.progress);
         let board = Board::new(self.options.sink.clone(), begin);
+        self.board = Some(board.clone());
         let hosts = plan.cluster.hosts.iter().enumerate();
         let nodes = hosts.map(|(index, host)| start(&plan, &board, index, host));
         let mut failure = None;
@@ -235,6 +241,10 @@ impl World for DockerWorld {
 
     fn now(&self) -> Duration {
         self.begin.map(|begin| begin.elapsed()).unwrap_or_default()
+    }
+
+    fn apply<'a>(&'a mut self, fault: &'a Fault) -> BoxFuture<'a, Result<(), WorldError>> {
+        Box::pin(self.strike(fault))
     }
 
     fn down(&mut self) -> BoxFuture<'_, Result<(), WorldError>> {

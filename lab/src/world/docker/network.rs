@@ -104,6 +104,16 @@ pub(super) async fn attach(
     let leave = NetworkDisconnectRequest { container: container.into(), force: None };
     let left = docker.disconnect_network("none", leave).await;
     left.map_err(|e| engine_error("taking a node off the empty network", e))?;
+    join(docker, network, container, address).await
+}
+
+/// Puts a container that is not on the network of the run there, at `address`.
+pub(super) async fn join(
+    docker: &Docker,
+    network: &str,
+    container: &str,
+    address: Ipv4Addr,
+) -> Result<(), WorldError> {
     let endpoint = EndpointSettings {
         ipam_config: Some(EndpointIpamConfig {
             ipv4_address: Some(address.to_string()),

@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use futures_util::future::join_all;
 use testcontainers::bollard::Docker;
 use testcontainers::bollard::models::ContainerSummary;
 use testcontainers::bollard::query_parameters::{
@@ -12,11 +11,11 @@ use testcontainers::bollard::query_parameters::{
 };
 use tokio::time::Instant;
 
-use super::exec::exec;
 use super::hosts::Running;
 use super::labels::{
     CERTS, CLUSTER, ENDPOINT, FILE, HOST, KEEP, Owner, ROLES, RUN, STORE, labelled,
 };
+use super::logs::Board;
 use super::{DockerWorld, Options, connect, engine_error, gc};
 use crate::scenario::cluster::Cluster;
 use crate::world::WorldError;
@@ -169,9 +168,6 @@ fn pick(all: Vec<Standing>, wanted: Option<&str>) -> Result<Standing, WorldError
     }
 }
 
-/// What runs on a host: the name of each process, and how it is.
-pub type Processes = Vec<(String, String)>;
-
 impl DockerWorld {
     /// A world for a cluster that was brought up before and stays up, also after this one ends.
     /// `run` is its identifier.
@@ -190,32 +186,18 @@ impl DockerWorld {
             guard: None,
             running: containers.iter().filter_map(running).collect(),
             followers: Vec::new(),
+            board: Some(Board::new(options.sink.clone(), begin)),
             owner: standing.owner,
             options: Options { keep: true, ..options },
         })
     }
-
-    /// What runs on each host, by its name.
-    ///
-    /// # Errors
-    /// No engine answers.
-    pub async fn processes(&self) -> Result<BTreeMap<String, Processes>, WorldError> {
-        let docker = connect().await?;
-        let containers = containers(&docker, self.run()).await?;
-        let asked = containers.iter().map(async |container| {
-            let node = running(container)?;
-            Some((node.host.clone(), processes(&docker, container, &node).await))
-        });
-        let mut all: BTreeMap<String, Processes> = BTreeMap::new();
-        for (host, processes) in join_all(asked).await.into_iter().flatten() {
-            all.entry(host).or_default().extend(processes);
-        }
-        Ok(all)
-    }
 }
 
 /// The containers of a run: nodes first, then the stores that are on their networks.
-async fn containers(docker: &Docker, run: &str) -> Result<Vec<ContainerSummary>, WorldError> {
+pub(super) async fn containers(
+    docker: &Docker,
+    run: &str,
+) -> Result<Vec<ContainerSummary>, WorldError> {
     let filter = labelled(format!("{RUN}={run}"));
     let options = ListContainersOptionsBuilder::new().all(true).filters(&filter).build();
     let listed = docker.list_containers(Some(options)).await;
@@ -224,41 +206,15 @@ async fn containers(docker: &Docker, run: &str) -> Result<Vec<ContainerSummary>,
     Ok(containers)
 }
 
-fn label<'a>(container: &'a ContainerSummary, key: &str) -> Option<&'a str> {
+/// A label of a container.
+pub(super) fn label<'a>(container: &'a ContainerSummary, key: &str) -> Option<&'a str> {
     container.labels.as_ref()?.get(key).map(String::as_str)
 }
 
-fn running(container: &ContainerSummary) -> Option<Running> {
+/// What is known of a container of a run by its labels.
+pub(super) fn running(container: &ContainerSummary) -> Option<Running> {
     let component = (label(container, ROLES) == Some(STORE)).then_some(STORE);
     Some(Running { id: container.id.clone()?, host: label(container, HOST)?.to_owned(), component })
-}
-
-/// The processes of a container. Only those of one that runs can be asked.
-async fn processes(docker: &Docker, container: &ContainerSummary, node: &Running) -> Processes {
-    let state = container.state.map(|state| state.to_string()).unwrap_or_default();
-    if state == "running" && node.component.is_none() {
-        let ask = ["/lab/lab", "node", "ctl", "status"];
-        let answer = exec(docker, &node.id, &node.host, &ask).await;
-        let states = answer.ok().and_then(|json| serde_json::from_str(&json).ok());
-        if let Some::<BTreeMap<String, String>>(states) = states {
-            return in_order(states.into_iter().collect());
-        }
-    }
-    let word = match state.as_str() {
-        "running" if node.component.is_some() => "running",
-        "running" => "unknown",
-        "paused" => "paused",
-        _ => "off",
-    };
-    let roles = label(container, ROLES).unwrap_or_default().split(',');
-    let roles = roles.filter(|role| !role.is_empty());
-    in_order(roles.map(|role| (role.to_owned(), word.to_owned())).collect())
-}
-
-/// Engines before their agents.
-fn in_order(mut processes: Processes) -> Processes {
-    processes.sort_by_key(|(name, _)| (name != "engine", name.clone()));
-    processes
 }
 
 #[cfg(test)]

@@ -23,7 +23,7 @@ const fn program(name: &'static str, package: &'static str) -> Program {
     Program { name, package, aliases: &[] }
 }
 
-const PROGRAMS: [Program; 9] = [
+const PROGRAMS: [Program; 10] = [
     program("dockerd", "docker.io"),
     program("docker-init", "docker.io"),
     program("docker-proxy", "docker.io"),
@@ -31,6 +31,8 @@ const PROGRAMS: [Program; 9] = [
     program("containerd-shim-runc-v2", "containerd"),
     program("runc", "runc"),
     program("ip", "iproute2"),
+    // Makes a node slow.
+    program("tc", "iproute2"),
     // The engine calls it for `docker top`.
     program("ps", "procps"),
     Program {

@@ -103,7 +103,7 @@ fn bad_keys_types_and_words_do_not_satisfy_the_schema() {
         "key-host": "/cluster/hosts/boss/manager/prot",
         "key-container": "/steps/0/run/env",
         "key-verb": "/steps/0/rnu",
-        "key-later-version": "/steps/0/cut",
+        "key-later-version": "/steps/0/exec",
         "missing-fields": "/steps/0/run: required",
         "type-wrong": "/steps/0/wait/healthy: type",
         "type-host": "/cluster/tls: type",

@@ -117,11 +117,12 @@ impl Terminal {
             event.fields.get("took_us").and_then(Value::as_u64).unwrap_or_default(),
         );
         let took = human(took);
-        let words = shortened(&words, WIDTH - 4 - 8 - 2 - took.len());
-        let gap = WIDTH - 4 - 8 - words.chars().count() - took.len();
+        let verb = format!("{:<7} ", text("verb"));
+        let rest = WIDTH - 4 - verb.chars().count() - took.len();
+        let words = shortened(&words, rest - 2);
+        let gap = rest - words.chars().count();
         let took = self.paint("2", &took);
-        let verb = text("verb");
-        self.line(&format!("  {mark} {verb:<8}{words}{:gap$}{took}", ""));
+        self.line(&format!("  {mark} {verb}{words}{:gap$}{took}", ""));
     }
 }
 
@@ -150,7 +151,7 @@ impl Sink for Terminal {
             "step.start" => {
                 let text =
                     |key: &str| event.fields.get(key).and_then(Value::as_str).unwrap_or_default();
-                self.under_way(&format!("{:<8}{}", text("verb"), text("subject")));
+                self.under_way(&format!("{:<7} {}", text("verb"), text("subject")));
             }
             "step.item" => {
                 self.idle();

@@ -41,7 +41,7 @@ impl Found {
         let (mine, others) = (self.stands_for(), other.stands_for());
         mine.contains(&other.row.id)
             || others.contains(&self.row.id)
-            || mine.first().is_some() && mine.first() == others.first()
+            || !mine.is_empty() && mine.first() == others.first()
     }
 }
 

@@ -71,6 +71,8 @@ pub struct Engine {
     pub cpus: u32,
     /// Memory it reports, in bytes.
     pub memory: u64,
+    /// Its own ID, if the scenario gives one.
+    pub id: Option<String>,
     /// Its labels.
     pub labels: IndexMap<String, String>,
 }

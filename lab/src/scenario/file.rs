@@ -84,6 +84,9 @@ record! {
         cpus: optional Spanned<u32>,
         /// Memory it reports; 1GiB if absent.
         memory: optional Spanned<Memory>,
+        /// Its own ID; drawn if absent. Engines with the same one are what copied disks make. In the
+        /// simulator only.
+        id: optional Spanned<String>,
         /// Its labels. On a range of hosts "rack-[1:20]" goes round.
         labels: default Table<Spanned<Word>>,
     }

@@ -230,6 +230,7 @@ fn engine_of(keys: &EngineKeys, index: usize, cx: &mut Context) -> Engine {
     Engine {
         cpus: keys.cpus.as_ref().map_or(ENGINE_CPUS, |cpus| cpus.value),
         memory: keys.memory.as_ref().map_or(ENGINE_MEMORY, |memory| memory.value.0),
+        id: keys.id.as_ref().map(|id| id.value.clone()),
         labels,
     }
 }

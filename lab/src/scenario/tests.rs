@@ -7,6 +7,7 @@ use proptest::prelude::*;
 
 use super::container::{Reschedule, Restart};
 use super::{ContainerSpec, Invariant, Overrides, Report, Scenario, Source, Verb, load, parse};
+use crate::world::{docker, simulated};
 
 const VAGRANT4: &str = include_str!("../../../scenarios/vagrant4.yaml");
 
@@ -121,6 +122,84 @@ fn a_name_alone_stands_for_a_verbs_mapping() {
     assert_eq!(scenario.steps[1].verb.containers(), ["web"]);
     let Verb::Remove(remove) = &scenario.steps[2].verb else { panic!("{:?}", scenario.steps[2]) };
     assert_eq!((remove.name.all.as_slice(), &remove.force), (&["web".to_owned()][..], &None));
+}
+
+#[test]
+fn verbs_speak_of_containers_or_of_what_they_run_on() {
+    let hosts = r#"boss: { store: consul, manager: {} }, "e[1:3]": { engine: {} }"#;
+    let steps = r#"{ run: { name: web, image: nginx } }, { kill: web }, { kill: { host: e1 } },
+        { start: { host: [e1] } }, { restart: { engine: "e[1:2]" } }, { stop: { agent: e1 } },
+        { kill: { store: boss } }, { pause: { host: e2 } }, { unpause: { host: e2 } },
+        { cut: { between: e1, and: [boss, "e[2:3]"], one_way: true } },
+        { reset: { between: e1, and: boss } }, { disconnect: [e1, e2] },
+        { slow: { host: e1, delay: 200ms } }, { heal: e1 }, { heal: everything }"#;
+    let scenario = scenario(hosts, steps).unwrap_or_else(|report| panic!("{report}"));
+    assert_eq!(scenario.steps[1].verb.containers(), ["web"]);
+    let told: Vec<_> = scenario.steps[2..]
+        .iter()
+        .map(|step| match &step.verb {
+            Verb::Fault(fault) => format!("{} {}", step.verb.word(), fault.action.subject()),
+            verb => panic!("{verb:?}"),
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [
+            "kill e1",
+            "start e1",
+            "restart engine of e1, e2",
+            "stop agent of e1",
+            "kill store of boss",
+            "pause e2",
+            "unpause e2",
+            "cut e1 -> boss, e2, e3",
+            "reset e1 <-> boss",
+            "disconnect e1, e2",
+            "slow e1",
+            "heal e1",
+            "heal everything",
+        ]
+    );
+}
+
+#[test]
+fn faults_that_cannot_be_are_shown_where_they_stand() {
+    let hosts = r#"boss: { store: consul, manager: {} }, "e[1:2]": { engine: {} }"#;
+    let mistakes = |steps: &str| scenario(hosts, steps).expect_err("a mistake").to_string();
+    for (step, title) in [
+        ("kill: { host: e9 }", "unknown host `e9`"),
+        ("kill: { manager: e1 }", "`e1` has no manager"),
+        ("stop: { store: e1 }", "`e1` has no store"),
+        ("kill: {}", "a kill of what?"),
+        ("stop: { host: e1, engine: e1 }", "a stop is of one kind of thing"),
+        ("kill: { host: e1, signal: HUP }", "`signal` is for containers"),
+        ("pause: { engine: e1 }", "unknown field `engine`"),
+        ("cut: { between: e1 }", "`and` is missing"),
+        ("cut: { between: [e1, e2], and: e2 }", "`e2` is in both groups"),
+        ("slow: { host: e1 }", "slow in which way?"),
+        ("slow: { host: e1, kbits: 0 }", "sends nothing is cut off"),
+        ("heal: [everything, e1]", "everything is more than some hosts"),
+        ("heal: e7", "unknown host `e7`"),
+    ] {
+        let report = mistakes(step);
+        assert!(report.contains(title), "{step}: {report}");
+        assert!(report.contains("test.yaml:3:"), "{step}: {report}");
+    }
+}
+
+#[test]
+fn what_a_world_cannot_do_is_a_mistake_of_the_file() {
+    let hosts = "boss: { manager: {} }, e1: { engine: {} }";
+    let steps = "{ slow: { host: e1, delay: 1s } }, { slow: { host: e1, kbits: 8000 } }";
+    let scenario = scenario(hosts, steps).unwrap_or_else(|report| panic!("{report}"));
+    for (supports, advice) in [
+        (simulated::faults::supports as fn(&_) -> _, "use `delay`"),
+        (docker::faults::supports, "use `kbits`"),
+    ] {
+        let report = Report::new(scenario.unsupported(supports)).to_string();
+        assert_eq!(report.matches("error:").count(), 1, "{report}");
+        assert!(report.contains(advice) && report.contains("test.yaml:3:"), "{report}");
+    }
 }
 
 #[test]

@@ -66,6 +66,7 @@ impl SimulatedWorld {
         let spec = Spec {
             cpus: plan.cpus,
             memory: plan.memory,
+            id: plan.id.clone(),
             labels: plan.labels.iter().map(|(key, value)| format!("{key}={value}")).collect(),
             images: self.cluster.images.clone(),
             ..Spec::new(host.name.clone(), host.address.to_string())

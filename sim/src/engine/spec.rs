@@ -19,6 +19,9 @@ pub struct Spec {
     pub images: Vec<String>,
     /// References that a pull finds. Empty: no registry is in reach and every pull fails.
     pub registry: Vec<String>,
+    /// The engine's own ID; drawn if absent. Two engines may be given the same one: that is what a
+    /// copied disk makes.
+    pub id: Option<String>,
     /// Engine version, such as `20.10.24`.
     pub version: String,
     /// Highest API version.
@@ -44,6 +47,7 @@ impl Spec {
             labels: Vec::new(),
             images: vec!["busybox".into(), "nginx".into()],
             registry: Vec::new(),
+            id: None,
             version: "20.10.24".into(),
             api: "1.41".into(),
             min_api: "1.12".into(),

@@ -112,6 +112,10 @@ impl DockerWorld {
             let what = "clusters with TLS run in the simulator only";
             return Err(WorldError::new(what, "leave out `--on docker`, or `tls`"));
         }
+        if cluster.engines().any(|(_, engine)| engine.id.is_some()) {
+            let what = "engines choose their own IDs: clusters that give them run in the simulator";
+            return Err(WorldError::new(what, "leave out `--on docker`, or `id`"));
+        }
         if let Some(manager) = &options.manager
             && !manager.is_file()
         {

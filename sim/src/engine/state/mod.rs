@@ -101,7 +101,7 @@ impl State {
             }
         }
         Self {
-            id: engine_id(moment),
+            id: spec.id.clone().unwrap_or_else(|| engine_id(moment)),
             cpus: spec.cpus,
             containers: IndexMap::new(),
             names: BTreeMap::new(),

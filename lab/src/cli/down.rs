@@ -21,17 +21,18 @@ pub fn run(args: &Args) -> Exit {
             true => standing::list().await?,
             false => vec![standing::find(args.name.as_deref()).await?],
         };
-        let mut words = Vec::new();
         for cluster in &clusters {
             let things = standing::remove(cluster).await?;
             let things = count(things, "thing");
-            words.push(format!("removed {}: {things}, and nothing is left", cluster.title()));
+            // At once: the next one may fail.
+            println!("removed {}: {things}, and nothing is left", cluster.title());
         }
-        if words.is_empty() {
-            words.push("no cluster is up".to_owned());
-        } else if super::env::is_set() {
-            words.push("  eval \"$(cargo lab env --unset)\"   takes `lab env` back".to_owned());
-        }
-        Ok(words.join("\n"))
+        Ok(match (clusters.is_empty(), super::env::is_set()) {
+            (true, _) => "no cluster is up".to_owned(),
+            (false, true) => {
+                "  eval \"$(cargo lab env --unset)\"   takes `lab env` back".to_owned()
+            }
+            (false, false) => String::new(),
+        })
     })
 }

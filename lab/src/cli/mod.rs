@@ -185,7 +185,7 @@ fn gc(all: bool) -> Exit {
     })
 }
 
-/// Runs a verb that only talks to the Docker engine, and prints what it says.
+/// Runs a verb that only talks to the Docker engine, and prints what it says in the end, if anything.
 fn docker_verb(verb: impl Future<Output = Result<String, WorldError>>) -> Exit {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let done = match runtime {
@@ -194,7 +194,9 @@ fn docker_verb(verb: impl Future<Output = Result<String, WorldError>>) -> Exit {
     };
     match done {
         Ok(words) => {
-            println!("{words}");
+            if !words.is_empty() {
+                println!("{words}");
+            }
             Exit::Passed
         }
         Err(error) => world_error(&error),

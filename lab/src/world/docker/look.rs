@@ -128,14 +128,15 @@ fn ended(host: &str, states: &Processes) -> Vec<Fault> {
         .collect()
 }
 
-/// Whose packets `host` drops, by the rules of its kernel as `iptables -S` lists them.
+/// Whose packets `host` drops, by the rules of its kernel as `iptables -S` lists them: each cut is put
+/// before all others.
 fn cuts(cluster: &Cluster, host: &str, rules: &str) -> Vec<Fault> {
     let sender = |rule: &str| {
         let address = rule.strip_prefix("-A INPUT -s ")?.strip_suffix("/32 -j DROP")?;
         let from = cluster.hosts.iter().find(|host| host.address.to_string() == address)?;
         Some(Fault::Cut { from: from.name.clone(), to: host.to_owned() })
     };
-    rules.lines().filter_map(sender).collect()
+    rules.lines().rev().filter_map(sender).collect()
 }
 
 #[cfg(test)]
@@ -152,9 +153,10 @@ mod tests {
         let cluster = scenario.unwrap_or_else(|report| panic!("{report}")).cluster;
         let rules = "-P INPUT ACCEPT\n-A INPUT -s 10.0.0.9/32 -j DROP\n\
                      -A INPUT -s 10.0.0.77/32 -j DROP\n\
+                     -A INPUT -s 10.0.0.2/32 -j DROP\n\
                      -A INPUT -s 10.0.0.9/32 -p tcp -j REJECT --reject-with tcp-reset\n";
-        let cut = Fault::Cut { from: "boss".into(), to: "e1".into() };
-        assert_eq!(cuts(&cluster, "e1", rules), [cut]);
+        let cut = |from: &str| Fault::Cut { from: from.into(), to: "e1".into() };
+        assert_eq!(cuts(&cluster, "e1", rules), [cut("e1"), cut("boss")]);
     }
 
     #[test]

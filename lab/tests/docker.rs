@@ -37,7 +37,7 @@ fn host(name: &str, last: u8) -> Host {
 /// One host with a store, one with an engine.
 fn cluster() -> Cluster {
     let labels = [("zone".to_owned(), "external".to_owned())].into_iter().collect();
-    let engine = Engine { cpus: 1, memory: 1 << 30, labels };
+    let engine = Engine { cpus: 1, memory: 1 << 30, labels, id: None };
     Cluster {
         name: "test".into(),
         network: Subnet { base: Ipv4Addr::new(10, 100, 198, 0), prefix: 24 },

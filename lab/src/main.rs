@@ -5,5 +5,7 @@
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() {
+    // SAFETY: this is the first thing that the process does.
+    unsafe { lab::cli::env::restore() };
     std::process::exit(lab::cli::main(std::env::args_os().collect()));
 }

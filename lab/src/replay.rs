@@ -1,13 +1,12 @@
 //! One scenario, once, in the world of choice.
 
 use std::future::Future;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::event::SharedSink;
-use crate::pki::{self, Pki};
 use crate::runner::{self, Outcome};
 use crate::scenario::cluster::Cluster;
 use crate::scenario::{Report, Scenario};
@@ -24,10 +23,23 @@ pub struct Options {
     pub seed: u64,
     /// The last step to run, counted from 1.
     pub until: Option<usize>,
-    /// Leave the docker cluster running.
-    pub keep: bool,
+    /// Whether the docker cluster stays up.
+    pub keep: Keep,
     /// Another manager for the docker world.
     pub manager: Option<PathBuf>,
+}
+
+/// Whether the cluster of a run in the docker world stays up afterwards. That of a run that came to
+/// no verdict never does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Keep {
+    /// It is removed.
+    #[default]
+    Never,
+    /// It stays if everything held.
+    IfPassed,
+    /// It stays, whatever the verdict.
+    Always,
 }
 
 /// Why a run came to no verdict.
@@ -93,52 +105,44 @@ fn on_docker(
         let mut settings =
             docker::Options::new(Arc::clone(sink), Arc::new(progress)).map_err(Ended::World)?;
         settings.manager.clone_from(&options.manager);
-        settings.keep = options.keep;
+        settings.keep = options.keep != Keep::Never;
+        settings.file = std::path::absolute(&scenario.path).ok();
         let mut world =
             DockerWorld::new(scenario.cluster.clone(), settings).map_err(Ended::World)?;
         let run = runner::run(&mut world, scenario, sink, None, options.until);
         let ended = or_signal(run).await;
-        // With `keep` this leaves everything where it is.
-        let down = world.down().await;
+        let keep = match (options.keep, &ended) {
+            (Keep::Always, Some(Ok(_))) => true,
+            (Keep::IfPassed, Some(Ok(outcome))) => outcome.failure.is_none(),
+            _ => false,
+        };
+        let down = if keep { world.down().await } else { world.discard().await };
         match (ended, down) {
             (_, Err(error)) | (Some(Err(error)), Ok(())) => Err(Ended::World(error)),
             (None, Ok(())) => Err(Ended::Interrupted),
             (Some(Ok(outcome)), Ok(())) => {
-                let certs = match world.pki().filter(|_| options.keep) {
-                    Some(pki) => Some(keep_certificates(&pki, &scenario.cluster, world.run())?),
-                    None => None,
-                };
-                let kept = options.keep.then(|| how_to_reach(&scenario.cluster, certs.as_deref()));
+                let kept = keep.then(|| how_to_use(&scenario.cluster));
                 Ok(Outcome { kept, ..outcome })
             }
         }
     })
 }
 
-/// Writes a client's certificate where the user of a cluster that stays up finds it.
-fn keep_certificates(pki: &Pki, cluster: &Cluster, run: &str) -> Result<PathBuf, Ended> {
-    let dir = std::env::temp_dir().join(format!("swarmlab-{run}"));
-    let written = pki::write(&dir, &pki.files(cluster));
-    written.map_err(|why| Ended::World(WorldError::new(why, "")))?;
-    Ok(dir)
-}
-
-/// What the user of a cluster that stays up needs to know; `certs` is where the certificates are.
-fn how_to_reach(cluster: &Cluster, certs: Option<&Path>) -> String {
-    let endpoint = cluster.manager().map(|(host, manager)| {
-        format!("    export DOCKER_HOST=tcp://{}:{}\n", host.address, manager.port)
-    });
-    let (secured, remove) = match certs.map(Path::display) {
-        Some(dir) => (
-            format!("    export DOCKER_CERT_PATH={dir} DOCKER_TLS_VERIFY=1\n"),
-            format!(" && rm -r {dir}"),
-        ),
-        None => (String::new(), String::new()),
-    };
-    format!(
-        "  the cluster stays up; to use it, and to remove it:\n{}{secured}    cargo lab gc{remove}",
-        endpoint.unwrap_or_default(),
-    )
+/// What the user of a cluster that stays up needs to know.
+fn how_to_use(cluster: &Cluster) -> String {
+    let name = &cluster.name;
+    let mut rows = vec![
+        (format!("eval \"$(cargo lab env {name})\""), "docker talks to its manager"),
+        (format!("cargo lab ps {name}"), "its hosts, and what runs on them"),
+    ];
+    if let Some((host, _)) = cluster.engines().last() {
+        rows.push((format!("cargo lab fault pause {}", host.name), "something goes wrong"));
+        rows.push(("cargo lab fault heal".to_owned(), "and right again"));
+    }
+    rows.push((format!("cargo lab down {name}"), "removes it"));
+    let width = rows.iter().map(|(command, _)| command.len()).max().unwrap_or_default();
+    let rows = rows.iter().map(|(command, what)| format!("    {command:width$}   {what}"));
+    format!("  {name} stays up:\n{}", rows.collect::<Vec<_>>().join("\n"))
 }
 
 /// The future's output, or `None` when SIGINT or SIGTERM came first.

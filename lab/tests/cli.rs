@@ -220,10 +220,15 @@ fn every_scenario_of_the_repository_passes() {
 #[test]
 fn a_wait_also_checks_what_it_expects() {
     let folder = Folder::new("wait");
-    let file = folder.write("wait.yaml", &scenario("    expect: { info: { node: red, status: Unhealthy } }\n"));
+    let file = folder
+        .write("wait.yaml", &scenario("    expect: { info: { node: red, status: Unhealthy } }\n"));
     let output = lab(&["run", &file]);
     assert_eq!(output.status.code(), Some(4), "{}{}", out(&output), err(&output));
-    assert!(out(&output).contains("the status of red is Healthy, not Unhealthy"), "{}", out(&output));
+    assert!(
+        out(&output).contains("the status of red is Healthy, not Unhealthy"),
+        "{}",
+        out(&output)
+    );
 }
 
 #[test]

@@ -38,7 +38,7 @@ fn host(name: &str, last: u8) -> Host {
 /// One host with a store, one with an engine.
 fn cluster() -> Cluster {
     let labels = [("zone".to_owned(), "external".to_owned())].into_iter().collect();
-    let engine = Engine { cpus: 1, memory: 1 << 30, labels, cert: CertKind::Good };
+    let engine = Engine { cpus: 1, memory: 1 << 30, labels, id: None, cert: CertKind::Good };
     Cluster {
         name: "test".into(),
         network: Subnet { base: Ipv4Addr::new(10, 100, 198, 0), prefix: 24 },
@@ -205,7 +205,7 @@ async fn two_worlds_on_one_subnet_are_refused_with_the_holders_name() {
     up(&mut first).await.unwrap();
     let mut second = world();
     let error = second.up().await.unwrap_err();
-    assert_eq!(error.what, format!("10.100.198.0/24 is in use by run {}", first.run()));
+    assert_eq!(error.what, format!("10.100.198.0/24 is in use by test (run {})", first.run()));
     assert!(error.help.contains(&format!("process {}", std::process::id())), "{}", error.help);
     down(&mut second).await;
     down(&mut first).await;
@@ -218,8 +218,8 @@ async fn a_world_that_is_kept_stays_until_it_is_collected() {
     assert!(holder.wait().unwrap().success());
     let mut next = world();
     let error = next.up().await.unwrap_err();
-    assert_eq!(error.what, format!("10.100.198.0/24 is in use by run {run}"));
-    assert_eq!(error.help, "it was asked to stay: `lab gc` removes it");
+    assert_eq!(error.what, format!("10.100.198.0/24 is in use by test (run {run})"));
+    assert_eq!(error.help, format!("it was asked to stay: `lab down {run}` removes it"));
     down(&mut next).await;
     let collected = gc::collect(false).await.unwrap();
     let ours = collected.iter().find(|collected| collected.run == run);

@@ -3,9 +3,14 @@
 mod certs;
 mod check;
 mod compare;
+mod down;
+pub mod env;
+mod fault;
+mod ps;
 mod run;
 mod schema;
 mod sweep;
+mod up;
 mod validate;
 
 use std::ffi::OsString;
@@ -65,13 +70,28 @@ enum Verb {
     /// With one scenario file, runs it in the simulator and on docker and compares the two runs.
     /// With two logs (`lab run --log FILE`), compares those.
     Compare(compare::Args),
+    /// Brings the cluster of a scenario up on docker, and leaves it up
+    Up(up::Args),
+    /// Prints the variables with which the docker command talks to a cluster that is up
+    ///
+    /// For a shell: eval "$(lab env)"
+    Env(env::Args),
+    /// Shows the clusters that are up: their hosts, what runs there, what the manager sees
+    Ps {
+        /// The scenario's name, or the run's; without, all clusters that are up
+        name: Option<String>,
+    },
+    /// Makes something go wrong in a cluster that is up, or right again
+    Fault(fault::Args),
+    /// Removes a cluster that is up
+    Down(down::Args),
     /// Prints the JSON schema of scenario files
     Schema,
     /// Writes the certificates and keys of a cluster with TLS, for use elsewhere
     Certs(certs::Args),
     /// Prepares the images of the docker world
     Images,
-    /// Removes what runs that are no longer alive left on the Docker engine
+    /// Removes what runs that are no longer alive left on the Docker engine, and what is up
     Gc {
         /// Also what belongs to runs that are still under way
         #[arg(long)]
@@ -88,7 +108,7 @@ enum On {
     Docker,
 }
 
-/// Whether every connection is TLS.
+/// Whether connections are TLS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Switch {
     /// Certificates on both sides, checked on both sides
@@ -123,6 +143,11 @@ pub fn main(args: Vec<OsString>) -> i32 {
         Verb::Compare(args) => compare::run(&args),
         Verb::Schema => return schema::run(),
         Verb::Certs(args) => certs::run(&args),
+        Verb::Up(args) => up::run(&args),
+        Verb::Env(args) => env::run(&args),
+        Verb::Ps { name } => ps::run(name.as_deref()),
+        Verb::Fault(args) => fault::run(&args),
+        Verb::Down(args) => down::run(&args),
         Verb::Images => images(),
         Verb::Gc { all } => gc(all),
     };
@@ -168,7 +193,7 @@ fn gc(all: bool) -> Exit {
     })
 }
 
-/// Runs a verb that only talks to the Docker engine, and prints what it says.
+/// Runs a verb that only talks to the Docker engine, and prints what it says in the end, if anything.
 fn docker_verb(verb: impl Future<Output = Result<String, WorldError>>) -> Exit {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let done = match runtime {
@@ -177,7 +202,9 @@ fn docker_verb(verb: impl Future<Output = Result<String, WorldError>>) -> Exit {
     };
     match done {
         Ok(words) => {
-            println!("{words}");
+            if !words.is_empty() {
+                println!("{words}");
+            }
             Exit::Passed
         }
         Err(error) => world_error(&error),

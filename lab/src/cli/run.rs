@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::{Exit, On, Switch, sweep};
 use crate::event::{self, Lines, SharedSink, Tee};
-use crate::replay::{self, Ended, Options};
+use crate::replay::{self, Ended, Keep, Options};
 use crate::report::terminal::{Style, Terminal};
 use crate::report::{count, human};
 use crate::runner::Outcome;
@@ -127,7 +127,7 @@ fn options(args: &Args, seed: u64) -> Options {
         docker: args.on == On::Docker,
         seed,
         until: args.until,
-        keep: args.keep,
+        keep: if args.keep { Keep::Always } else { Keep::Never },
         manager: args.manager.clone(),
     }
 }

@@ -1,4 +1,5 @@
-//! Orders from outside the node: `docker exec NODE lab node ctl VERB PROCESS`.
+//! Orders from outside the node: `docker exec NODE lab node ctl VERB PROCESS`, and the question
+//! how its processes are: `docker exec NODE lab node ctl status`.
 
 use std::fmt;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -7,6 +8,9 @@ use std::str::FromStr;
 
 /// The socket on which a node takes orders.
 pub(super) const SOCKET: &str = "/run/lab/control.sock";
+
+/// The question how all processes are. The answer is a JSON object: the state of each by name.
+pub(super) const STATUS: &str = "status";
 
 /// What a process can be told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,15 +58,28 @@ impl fmt::Display for Verb {
 /// Gives an order to the node this runs in, and waits until it is carried out.
 pub(super) fn ask(verb: &str, process: &str) -> Result<(), String> {
     let verb: Verb = verb.parse()?;
+    match say(&format!("{verb} {process}"))?.as_str() {
+        "ok" => Ok(()),
+        refused => Err(refused.into()),
+    }
+}
+
+/// Asks the node this runs in how its processes are, and prints the answer.
+pub(super) fn status() -> Result<(), String> {
+    println!("{}", say(STATUS)?);
+    Ok(())
+}
+
+/// Sends a line; returns the one that comes back.
+fn say(line: &str) -> Result<String, String> {
     let failed = |e: std::io::Error| format!("{SOCKET}: {e}");
     let mut stream = UnixStream::connect(SOCKET).map_err(failed)?;
-    writeln!(stream, "{verb} {process}").map_err(failed)?;
+    writeln!(stream, "{line}").map_err(failed)?;
     let mut answer = String::new();
     BufReader::new(stream).read_line(&mut answer).map_err(failed)?;
     match answer.trim_end() {
-        "ok" => Ok(()),
         "" => Err("the node gave no answer".into()),
-        refused => Err(refused.into()),
+        answer => Ok(answer.to_owned()),
     }
 }
 

@@ -1,4 +1,5 @@
-//! The main program of a node: `lab node SPEC`, and `lab node ctl VERB PROCESS` inside it.
+//! The main program of a node: `lab node SPEC`, and `lab node ctl VERB PROCESS` or `lab node ctl
+//! status` inside it.
 //!
 //! A node is a container that stands for a host. This program makes the container fit for a
 //! Docker engine (`prepare`), starts the processes of its [`Spec`] when what they need answers
@@ -22,11 +23,14 @@ pub use spec::Spec;
 pub fn main(args: &[String]) -> i32 {
     let words: Vec<&str> = args.iter().map(String::as_str).collect();
     let done = match words[..] {
+        ["ctl", control::STATUS] => control::status(),
         ["ctl", verb, process] => control::ask(verb, process),
         // A container that only shows whether the engine may start one like it.
         ["true"] => Ok(()),
         [spec] => serve(spec),
-        _ => Err("usage: lab node SPEC | lab node ctl VERB PROCESS".to_owned()),
+        _ => {
+            Err("usage: lab node SPEC | lab node ctl VERB PROCESS | lab node ctl status".to_owned())
+        }
     };
     match done {
         Ok(()) => 0,

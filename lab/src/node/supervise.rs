@@ -1,11 +1,13 @@
 //! Runs the processes of a node.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::process::{ExitStatus, Stdio};
 use std::rc::Rc;
 use std::time::Duration;
 
 use futures_util::{StreamExt as _, stream};
+use serde_json::json;
 use testcontainers::bollard::Docker;
 use testcontainers::bollard::query_parameters::ImportImageOptionsBuilder;
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncWriteExt as _, BufReader};
@@ -15,7 +17,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::LocalSet;
 
-use super::control::{SOCKET, Verb};
+use super::control::{SOCKET, STATUS, Verb};
 use super::probe;
 use super::report::Report;
 use super::spec::{ENGINE, IMAGES, Process, Spec};
@@ -25,6 +27,8 @@ const GRACE: Duration = Duration::from_secs(10);
 
 type Reply = oneshot::Sender<Result<(), String>>;
 type Units = Rc<BTreeMap<String, mpsc::Sender<(Verb, Reply)>>>;
+/// How each process is, in words.
+type States = Rc<RefCell<BTreeMap<String, String>>>;
 
 /// Runs `spec` until a signal asks the node to end.
 pub(super) async fn run(spec: Spec) -> Result<(), String> {
@@ -37,11 +41,14 @@ async fn serve(spec: Spec) -> Result<(), String> {
         signal(SignalKind::terminate()).map_err(|e| format!("waiting for signals: {e}"))?;
     probe::own_address(spec.address).await;
     let mut units = BTreeMap::new();
+    let states = States::default();
     for process in spec.processes {
         let (orders, inbox) = mpsc::channel(8);
         units.insert(process.name.clone(), orders);
         let images = if process.name == ENGINE { spec.images.clone() } else { Vec::new() };
-        tokio::task::spawn_local(Unit { process, images, child: None }.live(inbox));
+        let unit = Unit { process, images, child: None, states: states.clone() };
+        unit.is("waiting");
+        tokio::task::spawn_local(unit.live(inbox));
     }
     let units: Units = Rc::new(units);
     loop {
@@ -49,7 +56,7 @@ async fn serve(spec: Spec) -> Result<(), String> {
             _ = terminate.recv() => break,
             accepted = listener.accept() => {
                 if let Ok((stream, _)) = accepted {
-                    tokio::task::spawn_local(obey(stream, units.clone()));
+                    tokio::task::spawn_local(obey(stream, units.clone(), states.clone()));
                 }
             }
         }
@@ -70,20 +77,21 @@ fn listen() -> Result<UnixListener, String> {
 }
 
 /// Carries out the order that comes in on `stream`.
-async fn obey(stream: UnixStream, units: Units) {
+async fn obey(stream: UnixStream, units: Units, states: States) {
     let mut stream = BufReader::new(stream);
     let mut line = String::new();
     if stream.read_line(&mut line).await.is_err() {
         return;
     }
-    let done = match line.trim_end().split_once(' ') {
+    let answer = match line.trim_end().split_once(' ') {
         Some((verb, process)) => match verb.parse() {
-            Ok(verb) => order(&units, verb, process).await,
-            Err(unknown) => Err(unknown),
+            Ok(verb) => order(&units, verb, process).await.err(),
+            Err(unknown) => Some(unknown),
         },
-        None => Err("an order is a verb and a process".to_owned()),
+        None if line.trim_end() == STATUS => Some(json!(*states.borrow()).to_string()),
+        None => Some("an order is a verb and a process".to_owned()),
     };
-    let answer = done.map_or_else(|error| error + "\n", |()| "ok\n".to_owned());
+    let answer = answer.unwrap_or_else(|| "ok".to_owned()) + "\n";
     // Whoever asked may have gone.
     let _ = stream.write_all(answer.as_bytes()).await;
 }
@@ -102,6 +110,7 @@ struct Unit {
     process: Process,
     images: Vec<String>,
     child: Option<Child>,
+    states: States,
 }
 
 impl Unit {
@@ -120,6 +129,7 @@ impl Unit {
                 () = &mut opening, if waiting => {
                     waiting = false;
                     if let Err(what) = self.start().await {
+                        self.is(&format!("failed ({what})"));
                         Report::Failed { what: what.into() }.print();
                     }
                 }
@@ -134,6 +144,11 @@ impl Unit {
         }
     }
 
+    /// Notes how the process is.
+    fn is(&self, state: &str) {
+        self.states.borrow_mut().insert(self.process.name.clone(), state.to_owned());
+    }
+
     async fn obey(&mut self, verb: Verb) -> Result<(), String> {
         match verb {
             Verb::Start if self.child.is_some() => Ok(()),
@@ -144,8 +159,16 @@ impl Unit {
                 self.stop(GRACE).await?;
                 self.start().await
             }
-            Verb::Pause => self.signal(libc::SIGSTOP),
-            Verb::Resume => self.signal(libc::SIGCONT),
+            Verb::Pause => {
+                self.signal(libc::SIGSTOP)?;
+                self.is("paused");
+                Ok(())
+            }
+            Verb::Resume => {
+                self.signal(libc::SIGCONT)?;
+                self.is("running");
+                Ok(())
+            }
         }
     }
 
@@ -172,6 +195,7 @@ impl Unit {
         }
         self.child = Some(child);
         Report::Start { component: name.into() }.print();
+        self.is("running");
         // Only once: an image that was removed later must not come back with the engine.
         for image in std::mem::take(&mut self.images) {
             tokio::task::spawn_local(load(image));
@@ -215,6 +239,7 @@ impl Unit {
     fn report(&mut self, status: std::io::Result<ExitStatus>) {
         self.child = None;
         let status = status.map_or_else(|e| e.to_string(), |status| status.to_string());
+        self.is(&format!("ended ({status})"));
         let component = self.process.name.as_str().into();
         Report::Exit { component, status: status.into() }.print();
     }

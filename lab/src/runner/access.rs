@@ -1,5 +1,6 @@
 //! How the runner gets into a cluster with TLS, and how a stranger tries to.
 
+use std::path::Path;
 use std::time::Duration;
 
 use hyper::Method;
@@ -48,6 +49,22 @@ impl<'a> Access<'a> {
     #[must_use]
     pub fn witness_tls(&self, pki: &Pki) -> Client {
         self.tls(pki, Some(&pki.client(CertKind::Good)), false)
+    }
+
+    /// The TLS of a client whose `ca.pem`, `cert.pem` and `key.pem` are in a folder, as the docker
+    /// command has them.
+    ///
+    /// # Errors
+    /// The file that cannot be read, and why.
+    pub fn of_folder(ctx: &Ctx, folder: &Path) -> Result<Client, String> {
+        let read = |name: &str| {
+            let path = folder.join(name);
+            ctx.files.read(&path).map_err(|e| format!("cannot read {}: {e}", path.display()))
+        };
+        let authorities = Authorities::from_pem(&read("ca.pem")?)?;
+        let provider = ctx.rng.crypto();
+        let identity = Identity::from_pem(&provider, &read("cert.pem")?, &read("key.pem")?)?;
+        Ok(Client::new(ctx, Some(&identity), Some(&authorities)))
     }
 
     fn api(&self, addr: Addr, kind: CertKind, verify: bool) -> Api {

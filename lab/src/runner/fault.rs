@@ -23,6 +23,14 @@ pub struct InForce {
 }
 
 impl InForce {
+    /// Whatever these faults have made wrong.
+    #[must_use]
+    pub fn of(faults: &[Fault]) -> Self {
+        let mut in_force = Self::default();
+        faults.iter().for_each(|fault| in_force.note(fault));
+        in_force
+    }
+
     /// Whether nothing is wrong.
     #[must_use]
     pub fn is_empty(&self) -> bool {

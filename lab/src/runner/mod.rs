@@ -3,15 +3,15 @@
 //! The runner talks to the cluster as any client would: over the Docker API of the manager. Only
 //! the invariants look past it, at the engines.
 
-mod access;
-mod api;
+pub mod access;
+pub mod api;
 mod container;
 mod expect;
 mod explain;
-mod fault;
+pub(crate) mod fault;
 mod invariant;
 mod verb;
-mod view;
+pub(crate) mod view;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -5,11 +5,12 @@ use std::fmt;
 use std::net::Ipv4Addr;
 
 use indexmap::IndexMap;
+use serde::{Deserialize, Serialize};
 
 use super::cert::{CertKind, Holder};
 
 /// What stands before the first step.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Cluster {
     /// The scenario's name.
     pub name: String,
@@ -24,7 +25,7 @@ pub struct Cluster {
 }
 
 /// An IPv4 network.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Subnet {
     /// The network's own address.
     pub base: Ipv4Addr,
@@ -49,7 +50,7 @@ impl fmt::Display for Subnet {
 }
 
 /// One machine, and what runs on it.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Host {
     /// Its host name.
     pub name: String,
@@ -66,7 +67,7 @@ pub struct Host {
 }
 
 /// A Docker engine.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Engine {
     /// Number of CPUs it reports.
     pub cpus: u32,
@@ -97,7 +98,7 @@ impl Host {
 }
 
 /// The kind of a discovery store.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum StoreKind {
     /// HashiCorp Consul, one server.
     Consul,
@@ -112,7 +113,7 @@ impl fmt::Display for StoreKind {
 }
 
 /// A manager.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Manager {
     /// `spread`, `binpack` or `random`.
     pub strategy: String,
@@ -167,6 +168,18 @@ impl Cluster {
     #[must_use]
     pub fn manager(&self) -> Option<(&Host, &Manager)> {
         self.hosts.iter().find_map(|host| Some((host, host.manager.as_ref()?)))
+    }
+
+    /// Where the docker command reaches the manager: the value of `DOCKER_HOST`.
+    #[must_use]
+    pub fn endpoint(&self) -> Option<String> {
+        self.manager().map(|(host, manager)| format!("tcp://{}:{}", host.address, manager.port))
+    }
+
+    /// The hosts whose engine a manager finds: all if it is given a list, else those with an agent.
+    pub fn announced(&self) -> impl Iterator<Item = &Host> {
+        let all = self.store().is_none();
+        self.engines().map(|(host, _)| host).filter(move |host| all || host.agent)
     }
 
     /// The first host with a store.

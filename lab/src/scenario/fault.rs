@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::cluster::Host;
 use super::context::Context;
 use super::decode::Many;
 use super::name::Names;
@@ -27,6 +28,20 @@ pub enum Part {
     Manager,
     /// Its store.
     Store,
+}
+
+impl Part {
+    /// Whether a host has it.
+    #[must_use]
+    pub fn is_on(self, host: &Host) -> bool {
+        match self {
+            Self::Host => true,
+            Self::Engine => host.engine.is_some(),
+            Self::Agent => host.agent,
+            Self::Manager => host.manager.is_some(),
+            Self::Store => host.store.is_some(),
+        }
+    }
 }
 
 impl fmt::Display for Part {

@@ -92,9 +92,11 @@ macro_rules! choice {
         }
     ) => {
         $(#[doc = $doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        #[derive(
+            Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
+        )]
         pub enum $name {
-            $( $(#[doc = $word_doc])* $variant, )*
+            $( $(#[doc = $word_doc])* #[serde(rename = $word)] $variant, )*
         }
 
         impl std::fmt::Display for $name {

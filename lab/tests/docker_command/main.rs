@@ -5,6 +5,7 @@
 #![expect(clippy::disallowed_methods, reason = "the real world's own calls")]
 
 mod transcript;
+mod up;
 
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
@@ -168,8 +169,10 @@ fn a_kept_cluster_stays_until_it_is_collected() {
         .args(["-H", "tcp://10.100.199.200:2375", "info", "--format", "{{.ServerVersion}}"])
         .output()
         .unwrap();
+    let listed = lab(&["ps", "vagrant4"]);
     let collected = lab(&["gc"]);
     assert!(text(&info.stdout).starts_with("swarm/"), "{}", text(&info.stderr));
+    assert!(text(&listed.stdout).contains("Healthy"), "{}", text(&listed.stdout));
     assert!(text(&collected.stdout).contains("removed run"), "{}", text(&collected.stdout));
     assert_clean(Duration::ZERO);
 }

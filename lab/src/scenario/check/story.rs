@@ -8,7 +8,7 @@ use super::super::cert::{Guise, Holder};
 use super::super::cluster::Host;
 use super::super::container::ContainerSpec;
 use super::super::context::{Context, suggestion};
-use super::super::fault::{Action, Fault, Part};
+use super::super::fault::{Action, Fault};
 use super::super::name::Names;
 use super::super::port::Port;
 use super::super::resolve::{self, Resolved};
@@ -125,14 +125,7 @@ impl<'a> Story<'a> {
                 }
                 continue;
             };
-            let there = match part {
-                Part::Host => true,
-                Part::Engine => found.engine.is_some(),
-                Part::Agent => found.agent,
-                Part::Manager => found.manager.is_some(),
-                Part::Store => found.store.is_some(),
-            };
-            if !there && !resolved.doubtful.contains(&host.value) {
+            if !part.is_on(found) && !resolved.doubtful.contains(&host.value) {
                 let title = format!("`{}` has no {part}", host.value);
                 self.cx.error(host.span, title, "nothing to strike there");
             }

@@ -1,5 +1,7 @@
 //! Certificates of nodes: what is copied into them before they start, and how one is replaced.
 
+use std::path::PathBuf;
+
 use futures_util::StreamExt as _;
 use testcontainers::bollard::exec::StartExecResults;
 use testcontainers::bollard::models::ExecConfig;
@@ -9,7 +11,7 @@ use testcontainers::bollard::{Docker, body_full};
 use super::hosts::Running;
 use super::images::Archive;
 use super::{connect, engine_error};
-use crate::pki::{Files, Pki};
+use crate::pki::{self, Files, Pki};
 use crate::scenario::cluster::{Host, MANAGER_PAIR, PKI, STORE_PAIR, engine_pair};
 use crate::scenario::{CertKind, Holder};
 use crate::world::WorldError;
@@ -48,6 +50,26 @@ fn add(files: &mut Files, pki: &Pki, host: &Host, holder: Holder, kind: CertKind
     }
 }
 
+/// The folder with a client's certificate of a cluster that stays up: what `DOCKER_CERT_PATH` is
+/// set to.
+pub(super) fn client_folder(run: &str) -> PathBuf {
+    std::env::temp_dir().join(format!("swarmlab-{run}"))
+}
+
+/// Writes that folder, for its owner's eyes only.
+pub(super) fn write_client(pki: &Pki, run: &str) -> Result<(), WorldError> {
+    let mut files = Files::default();
+    files.public("ca.pem", pki.authority());
+    files.pair("", pki.client(CertKind::Good));
+    pki::write(&client_folder(run), &files).map_err(|why| WorldError::new(why, ""))
+}
+
+/// Removes that folder, if there is one.
+pub(super) fn remove_client(run: &str) {
+    // One that is not there, or is somebody else's, is none of ours.
+    let _ = std::fs::remove_dir_all(client_folder(run));
+}
+
 /// Puts another certificate into a running node and restarts what shows it.
 pub(super) async fn replace(
     node: &Running,
@@ -61,7 +83,7 @@ pub(super) async fn replace(
     let archive = archive(&files).map_err(|e| WorldError::new(format!("packing: {e}"), ""))?;
     let options = UploadToContainerOptionsBuilder::new().path("/").build();
     let docker = connect().await?;
-    let id = node.container.id();
+    let id = node.id.as_str();
     let sent = docker.upload_to_container(id, Some(options), body_full(archive.into())).await;
     sent.map_err(|e| engine_error("copying a certificate", e))?;
     order(&docker, node, "restart", &holder.to_string()).await
@@ -92,7 +114,7 @@ async fn order(
         attach_stderr: Some(true),
         ..Default::default()
     };
-    let exec = docker.create_exec(node.container.id(), config).await.map_err(failed)?;
+    let exec = docker.create_exec(&node.id, config).await.map_err(failed)?;
     let started = docker.start_exec(&exec.id, None).await.map_err(failed)?;
     let mut said = String::new();
     if let StartExecResults::Attached { mut output, .. } = started {

@@ -11,14 +11,13 @@
 
 use std::time::Duration;
 
-use futures_util::StreamExt as _;
 use testcontainers::bollard::Docker;
-use testcontainers::bollard::exec::{CreateExecOptions, StartExecOptions, StartExecResults};
 use testcontainers::bollard::models::NetworkDisconnectRequest;
 use testcontainers::bollard::query_parameters::{
     KillContainerOptions, StartContainerOptions, StopContainerOptions,
 };
 
+use super::exec::exec;
 use super::{DockerWorld, connect, engine_error, logs, network};
 use crate::scenario::fault::Action;
 use crate::world::fault::Part;
@@ -101,7 +100,8 @@ impl DockerWorld {
         Ok(())
     }
 
-    fn network(&self) -> String {
+    /// The name of the network of the run.
+    pub(super) fn network(&self) -> String {
         format!("lab-{}", self.owner.run)
     }
 
@@ -110,19 +110,19 @@ impl DockerWorld {
     fn containers(&self, part: Part, host: &str) -> Vec<String> {
         let of_host = self.running.iter().filter(|running| running.host == host);
         let meant = of_host.filter(|running| part == Part::Host || running.component.is_some());
-        meant.map(|running| running.container.id().to_owned()).collect()
+        meant.map(|running| running.id.clone()).collect()
     }
 
     fn node(&self, host: &str) -> Result<String, WorldError> {
         let mut nodes = self.running.iter().filter(|running| running.component.is_none());
         let node = nodes.find(|running| running.host == host);
-        Ok(node.ok_or_else(|| no_node(host))?.container.id().to_owned())
+        Ok(node.ok_or_else(|| no_node(host))?.id.clone())
     }
 
     async fn revive(&mut self, docker: &Docker, part: Part, host: &str) -> Result<(), WorldError> {
         let Some(board) = self.board.clone() else { return Ok(()) };
         for id in self.containers(part, host) {
-            let component = self.running.iter().find(|running| running.container.id() == id);
+            let component = self.running.iter().find(|running| running.id == id);
             let component = component.and_then(|running| running.component);
             // Listening first: what is said from now on, and nothing from the life before.
             let output = logs::attach(docker, &id).await?;
@@ -181,29 +181,7 @@ impl DockerWorld {
 
     /// Runs a program on a host, to its end.
     async fn exec(&self, docker: &Docker, host: &str, argv: &[&str]) -> Result<(), WorldError> {
-        let failed = |error| engine_error(&format!("{} on {host}", argv[0]), error);
-        let exec = CreateExecOptions {
-            cmd: Some(argv.to_vec()),
-            attach_stdout: Some(true),
-            attach_stderr: Some(true),
-            ..CreateExecOptions::default()
-        };
-        let exec = docker.create_exec(&self.node(host)?, exec).await.map_err(failed)?.id;
-        let started = docker.start_exec(&exec, None::<StartExecOptions>).await.map_err(failed)?;
-        let mut said = String::new();
-        if let StartExecResults::Attached { mut output, .. } = started {
-            while let Some(piece) = output.next().await {
-                said.push_str(&String::from_utf8_lossy(&piece.map_err(failed)?.into_bytes()));
-            }
-        }
-        let code = docker.inspect_exec(&exec).await.map_err(failed)?.exit_code;
-        match code {
-            Some(0) => Ok(()),
-            _ => {
-                let what = format!("`{}` on {host}: {}", argv.join(" "), said.trim());
-                Err(WorldError::new(what, ""))
-            }
-        }
+        exec(docker, &self.node(host)?, host, argv).await.map(drop)
     }
 }
 

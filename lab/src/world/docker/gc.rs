@@ -12,7 +12,7 @@ use testcontainers::bollard::query_parameters::{
 };
 
 use super::labels::{Owner, RUN, labelled};
-use super::{connect, engine_error};
+use super::{certs, connect, engine_error};
 use crate::world::WorldError;
 
 /// How long removal is tried before what is left is a leak.
@@ -86,7 +86,7 @@ async fn collect_where(
 }
 
 /// Every run on the engine, with the number of its things.
-async fn runs(docker: &Docker) -> Result<BTreeMap<String, (Owner, usize)>, Error> {
+pub(super) async fn runs(docker: &Docker) -> Result<BTreeMap<String, (Owner, usize)>, Error> {
     let mut runs: BTreeMap<String, (Owner, usize)> = BTreeMap::new();
     let mut count = |owner: Option<Owner>| {
         if let Some(owner) = owner {
@@ -147,6 +147,7 @@ pub(super) async fn remove_run(
         let now = tokio::time::Instant::now();
         if left.is_empty() {
             if now - *empty_since.get_or_insert(now) >= settled {
+                certs::remove_client(run);
                 return Ok(());
             }
         } else {

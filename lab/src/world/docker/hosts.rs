@@ -14,7 +14,7 @@ use testcontainers::{
 
 use super::certs;
 use super::images::{Images, with_tag};
-use super::labels::Owner;
+use super::labels::{Owner, STORE};
 use super::network;
 use super::privilege::Privilege;
 use super::store;
@@ -36,8 +36,8 @@ const REGISTRIES: [&str; 3] = ["registry-1.docker.io", "docker.io", "index.docke
 
 /// A started container and what is needed to talk about it.
 pub(super) struct Running {
-    /// The container.
-    pub(super) container: ContainerAsync<GenericImage>,
+    /// The container's identifier.
+    pub(super) id: String,
     /// The host it stands for, or is part of.
     pub(super) host: String,
     /// The only thing that speaks in it; `None` for a node, which names what speaks.
@@ -71,29 +71,32 @@ impl Plan<'_> {
             WorldError::new(format!("starting {what} of {}: {error}", host.name), "")
         };
         let node = self.request(index, host).start().await.map_err(|e| failed("the node", e))?;
-        network::attach(self.docker, self.network, node.id(), host.address).await?;
-        let id = node.id().to_owned();
+        let id = left_to_the_run(node);
+        network::attach(self.docker, self.network, &id, host.address).await?;
         let mut running =
-            vec![Running { container: node, host: host.name.clone(), component: None }];
+            vec![Running { id: id.clone(), host: host.name.clone(), component: None }];
         if host.store.is_some() {
             let image = self.images.consul.as_deref().ok_or_else(|| {
                 WorldError::new("there is no image of the store", "`lab images` builds it")
             })?;
             let request = store::request(image, self.owner, host, &id, self.pki);
-            let container = request.start().await.map_err(|e| failed("the store", e))?;
-            let host = host.name.clone();
-            running.push(Running { container, host, component: Some("store") });
+            let store = request.start().await.map_err(|e| failed("the store", e))?;
+            let (id, host) = (left_to_the_run(store), host.name.clone());
+            running.push(Running { id, host, component: Some(STORE) });
         }
         Ok(running)
     }
 
     fn request(&self, index: usize, host: &Host) -> ContainerRequest<GenericImage> {
-        let spec = serde_json::to_string(&self.spec(host)).expect("a spec is plain data");
+        let spec = self.spec(host);
+        let roles: Vec<_> = spec.processes.iter().map(|process| process.name.as_str()).collect();
+        let roles = roles.join(",");
+        let spec = serde_json::to_string(&spec).expect("a spec is plain data");
         let mut request = image(&self.images.node)
             .with_cmd([spec])
             .with_container_name(format!("lab-{}-{}", self.owner.run, host.name))
             .with_hostname(&host.name)
-            .with_labels(self.owner.labels());
+            .with_labels(self.owner.labels_of(&host.name, &roles));
         for other in &self.cluster.hosts {
             request = request.with_host(&other.name, HostEntry::Addr(other.address.into()));
         }
@@ -233,6 +236,14 @@ pub(super) fn with_files(
         let target = CopyTargetOptions::new(format!("{PKI}/{name}")).with_mode(mode);
         request.with_copy_to(target, text.as_bytes().to_vec())
     })
+}
+
+/// A container would remove itself when it is dropped, one after the other and only inside a
+/// runtime: the run, or its guard, removes all at once by their label. Returns the identifier.
+fn left_to_the_run(container: ContainerAsync<GenericImage>) -> String {
+    let id = container.id().to_owned();
+    std::mem::forget(container);
+    id
 }
 
 /// A volume for an engine's data, which goes with its container: inner engines need a file system

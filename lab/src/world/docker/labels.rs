@@ -11,7 +11,24 @@ const STARTED: &str = "lab.started";
 /// The label with the machine and its process numbers: others mean nothing here.
 const HOME: &str = "lab.home";
 /// The label of a run that was asked to stay when its process ends.
-const KEEP: &str = "lab.keep";
+pub(super) const KEEP: &str = "lab.keep";
+/// The label with the scenario's name.
+const NAME: &str = "lab.name";
+/// The label of a network with the path of the scenario's file.
+pub(super) const FILE: &str = "lab.file";
+/// The label of a network with the address of the cluster's manager, as `DOCKER_HOST` takes it.
+pub(super) const ENDPOINT: &str = "lab.endpoint";
+/// The label of a network with the directory that has a client's certificate and key, if the
+/// manager asks for them.
+pub(super) const CERTS: &str = "lab.certs";
+/// The label of a network with the whole cluster as JSON.
+pub(super) const CLUSTER: &str = "lab.cluster";
+/// The label of a container with the host that it stands for or is part of.
+pub(super) const HOST: &str = "lab.host";
+/// The label of a container with what runs in it, separated by commas.
+pub(super) const ROLES: &str = "lab.roles";
+/// The role of a store, which has a container of its own.
+pub(super) const STORE: &str = "store";
 
 /// A filter of the engine's lists.
 #[expect(clippy::disallowed_types, reason = "the Docker client's own parameter type")]
@@ -27,6 +44,8 @@ pub(super) fn labelled(label: String) -> Filter {
 pub(super) struct Owner {
     /// The run's identifier.
     pub(super) run: String,
+    /// The scenario's name; runs that only make images have none.
+    pub(super) name: Option<String>,
     /// The process that holds it, if the labels say so.
     pub(super) pid: Option<u32>,
     started: Option<String>,
@@ -37,9 +56,9 @@ pub(super) struct Owner {
 
 impl Owner {
     /// A run held by this process.
-    pub(super) fn this_process(run: String, keep: bool) -> Self {
+    pub(super) fn this_process(run: String, name: Option<String>, keep: bool) -> Self {
         let pid = std::process::id();
-        Self { run, pid: Some(pid), started: started(pid), home: home(), keep }
+        Self { run, name, pid: Some(pid), started: started(pid), home: home(), keep }
     }
 
     /// The labels that say so.
@@ -48,6 +67,7 @@ impl Owner {
         let keep = self.keep.then(|| "true".to_owned());
         let labels = [
             (RUN, Some(self.run.clone())),
+            (NAME, self.name.clone()),
             (PID, pid),
             (STARTED, self.started.clone()),
             (HOME, self.home.clone()),
@@ -66,11 +86,32 @@ impl Owner {
     pub(super) fn from_labels<'a>(label: impl Fn(&str) -> Option<&'a String>) -> Option<Self> {
         Some(Self {
             run: label(RUN).filter(|run| !run.is_empty())?.clone(),
+            name: label(NAME).cloned(),
             pid: label(PID).and_then(|pid| pid.parse().ok()),
             started: label(STARTED).cloned(),
             home: label(HOME).cloned(),
             keep: label(KEEP).is_some(),
         })
+    }
+
+    /// The labels of a container for `host`, in which `roles` run.
+    pub(super) fn labels_of(&self, host: &str, roles: &str) -> Vec<(String, String)> {
+        let own = [(HOST, host), (ROLES, roles)];
+        let own = own.map(|(key, value)| (key.to_owned(), value.to_owned()));
+        self.labels().into_iter().chain(own).collect()
+    }
+
+    /// The run in words: `vagrant4 (run 1a2b3c4d)`.
+    pub(super) fn title(&self) -> String {
+        match &self.name {
+            Some(name) => format!("{name} (run {})", self.run),
+            None => format!("run {}", self.run),
+        }
+    }
+
+    /// Whether the process that holds the run still works on it, as far as can be told here.
+    pub(super) fn is_at_work(&self) -> bool {
+        self.home == home() && self.pid.is_some_and(|pid| started(pid) == self.started)
     }
 
     /// Whether the process that holds the run is known to have ended. The process numbers of
@@ -109,19 +150,22 @@ mod tests {
 
     #[test]
     fn labels_say_who_holds_a_run() {
-        let owner = Owner::this_process("1a2b".into(), true);
+        let owner = Owner::this_process("1a2b".into(), Some("demo".into()), true);
         assert_eq!(read_back(&owner.labels()), Some(owner.clone()));
-        assert!(!owner.is_dead());
+        assert!(!owner.is_dead() && owner.is_at_work());
+        assert_eq!(owner.title(), "demo (run 1a2b)");
         assert_eq!(read_back(&[("other".into(), "x".into())]), None);
         assert_eq!(read_back(&owner.no_labels()), None);
     }
 
     #[test]
     fn a_process_number_in_its_next_life_is_another_process() {
-        let owner = Owner::this_process("1a2b".into(), false);
-        assert!(Owner { started: Some("1".into()), ..owner.clone() }.is_dead());
+        let owner = Owner::this_process("1a2b".into(), None, false);
+        let another = Owner { started: Some("1".into()), ..owner.clone() };
+        assert!(another.is_dead() && !another.is_at_work());
         assert!(Owner { pid: Some(u32::MAX), ..owner.clone() }.is_dead());
         let elsewhere = Owner { home: Some("another machine".into()), ..owner };
-        assert!(!Owner { pid: Some(u32::MAX), ..elsewhere }.is_dead());
+        let elsewhere = Owner { pid: Some(u32::MAX), ..elsewhere };
+        assert!(!elsewhere.is_dead() && !elsewhere.is_at_work());
     }
 }

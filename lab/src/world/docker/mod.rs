@@ -9,6 +9,7 @@
 
 mod certs;
 mod client;
+mod exec;
 pub mod faults;
 pub mod gc;
 pub mod guard;
@@ -16,9 +17,11 @@ mod hosts;
 pub mod images;
 mod labels;
 mod logs;
+pub mod look;
 mod network;
 mod privilege;
 mod ready;
+pub mod standing;
 mod store;
 
 use std::path::PathBuf;
@@ -59,6 +62,8 @@ pub struct Options {
     pub manager: Option<PathBuf>,
     /// Whether everything stays when the world is taken down.
     pub keep: bool,
+    /// The scenario's file: whoever finds the cluster later is told.
+    pub file: Option<PathBuf>,
     /// Takes what happens.
     pub sink: SharedSink,
     /// Hears what takes long.
@@ -78,7 +83,7 @@ impl Options {
         // The link works even when a build has replaced the file meanwhile.
         let lab = PathBuf::from("/proc/self/exe");
         let source = Source::from_env()?;
-        Ok(Self { manager: None, keep: false, sink, progress, lab, source })
+        Ok(Self { manager: None, keep: false, file: None, sink, progress, lab, source })
     }
 }
 
@@ -117,7 +122,7 @@ impl DockerWorld {
             let what = format!("there is no manager at {}", manager.display());
             return Err(WorldError::new(what, "--manager takes the path of a static binary"));
         }
-        let owner = Owner::this_process(new_run(), options.keep);
+        let owner = Owner::this_process(new_run(), Some(cluster.name.clone()), options.keep);
         let now = ctx::real::ctx(Level::Error).clock.wall();
         let pki = cluster.tls.then(|| Arc::new(Pki::new(Keys::Fresh, now)));
         Ok(Self {
@@ -140,6 +145,14 @@ impl DockerWorld {
         &self.owner.run
     }
 
+    /// Removes everything, also if it was to stay.
+    ///
+    /// # Errors
+    /// As [`World::down`].
+    pub async fn discard(&mut self) -> Result<(), WorldError> {
+        self.take_down(false).await
+    }
+
     async fn bring_up(&mut self) -> Result<(), WorldError> {
         let begin = Instant::now();
         self.begin = Some(begin);
@@ -150,6 +163,9 @@ impl DockerWorld {
             let words = format!("removed what run {} had left behind", leftover.run);
             (self.options.progress)(&words);
         }
+        if self.options.keep {
+            standing::refuse_twice(&docker, &self.cluster.name).await?;
+        }
         let wanted = Wanted {
             workloads: &self.cluster.images,
             store: self.cluster.store().is_some(),
@@ -157,12 +173,14 @@ impl DockerWorld {
             source: self.options.source,
         };
         let images = images::ensure(&docker, &wanted, &self.options.progress).await?;
-        if !self.options.keep {
-            self.guard = Some(Guard::start(&self.options.lab, &self.owner.run)?);
+        // Also of what is to stay: it stays when all has come to a good end, and not before.
+        self.guard = Some(Guard::start(&self.options.lab, &self.owner.run)?);
+        if let Some(pki) = self.pki.as_ref().filter(|_| self.owner.keep) {
+            certs::write_client(pki, &self.owner.run)?;
         }
         let engine = info.id.as_deref().unwrap_or_default();
         let (network, privilege) = tokio::join!(
-            network::create(&docker, &self.cluster, &self.owner),
+            network::create(&docker, &self.cluster, &self.owner, self.options.file.as_deref()),
             privilege::probe(&docker, engine, &images.node, &self.owner),
         );
         let plan = Plan {
@@ -197,24 +215,17 @@ impl DockerWorld {
         ready::wait(&plan, &self.client(), &board).await
     }
 
-    async fn take_down(&mut self) -> Result<(), WorldError> {
+    async fn take_down(&mut self, keep: bool) -> Result<(), WorldError> {
         for follower in self.followers.drain(..) {
             follower.abort();
         }
-        let running = std::mem::take(&mut self.running);
-        if self.options.keep || self.begin.is_none() {
-            running.into_iter().for_each(std::mem::forget);
-            return Ok(());
+        self.running.clear();
+        if !keep && self.begin.is_some() {
+            let docker = connect().await?;
+            let settled = if self.complete { Duration::ZERO } else { SETTLED };
+            gc::remove_run(&docker, &self.owner.run, settled).await?;
+            self.complete = true;
         }
-        let removed = running.into_iter().map(|node| node.container.rm());
-        for result in join_all(removed).await {
-            // What it did not remove is seen, tried again and reported below.
-            drop(result);
-        }
-        let docker = connect().await?;
-        let settled = if self.complete { Duration::ZERO } else { SETTLED };
-        gc::remove_run(&docker, &self.owner.run, settled).await?;
-        self.complete = true;
         if let Some(guard) = self.guard.take() {
             guard.dismiss();
         }
@@ -270,7 +281,7 @@ impl World for DockerWorld {
     }
 
     fn down(&mut self) -> BoxFuture<'_, Result<(), WorldError>> {
-        Box::pin(self.take_down())
+        Box::pin(self.take_down(self.options.keep))
     }
 }
 
@@ -279,9 +290,7 @@ impl Drop for DockerWorld {
         for follower in self.followers.drain(..) {
             follower.abort();
         }
-        // Each would remove itself, one after the other and only inside a runtime: the guard, which
-        // is dropped next, removes all at once.
-        self.running.drain(..).for_each(std::mem::forget);
+        // The guard, which is dropped next, removes everything.
     }
 }
 
@@ -294,7 +303,7 @@ async fn start(
 ) -> Result<(Vec<Running>, Vec<AbortHandle>), WorldError> {
     let running = plan.start(index, host).await?;
     let follow = |node: &Running| {
-        let (docker, id) = (plan.docker.clone(), node.container.id().to_owned());
+        let (docker, id) = (plan.docker.clone(), node.id.clone());
         let told = logs::follow(docker, id, board.clone(), node.host.clone(), node.component);
         tokio::spawn(told).abort_handle()
     };

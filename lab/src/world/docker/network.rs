@@ -1,6 +1,7 @@
 //! The private network of a run.
 
 use std::net::Ipv4Addr;
+use std::path::Path;
 
 use testcontainers::bollard::Docker;
 use testcontainers::bollard::errors::Error;
@@ -10,8 +11,9 @@ use testcontainers::bollard::models::{
 };
 use testcontainers::bollard::query_parameters::ListNetworksOptions;
 
+use super::certs;
 use super::engine_error;
-use super::labels::Owner;
+use super::labels::{CERTS, CLUSTER, ENDPOINT, FILE, Owner};
 use crate::scenario::cluster::{Cluster, Subnet};
 use crate::world::WorldError;
 
@@ -23,6 +25,7 @@ pub(super) async fn create(
     docker: &Docker,
     cluster: &Cluster,
     owner: &Owner,
+    file: Option<&Path>,
 ) -> Result<String, WorldError> {
     let existing = docker.list_networks(None::<ListNetworksOptions>).await;
     for network in existing.map_err(|e| engine_error("listing networks", e))? {
@@ -50,7 +53,7 @@ pub(super) async fn create(
         driver: Some("bridge".into()),
         internal: Some(true),
         ipam: Some(Ipam { config: Some(vec![config]), ..Default::default() }),
-        labels: Some(owner.labels().into_iter().collect()),
+        labels: Some(owner.labels().into_iter().chain(about(cluster, owner, file)).collect()),
         ..Default::default()
     };
     match docker.create_network(request).await {
@@ -63,14 +66,28 @@ pub(super) async fn create(
     }
 }
 
+/// The labels of the network, which say all that there is to know of the cluster: it must be
+/// found again from another shell, and after the machine has started anew.
+fn about(cluster: &Cluster, owner: &Owner, file: Option<&Path>) -> Vec<(String, String)> {
+    let json = serde_json::to_string(cluster).expect("a cluster is plain data");
+    let certs = (cluster.tls && owner.keep).then(|| certs::client_folder(&owner.run));
+    let labels = [
+        (CERTS, certs.map(|folder| folder.display().to_string())),
+        (CLUSTER, Some(json)),
+        (ENDPOINT, cluster.endpoint()),
+        (FILE, file.map(|file| file.display().to_string())),
+    ];
+    labels.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))).collect()
+}
+
 fn taken_by(subnet: Subnet, name: &str, holder: Option<Owner>) -> WorldError {
     let Some(owner) = holder else {
         let what = format!("{subnet} overlaps the Docker network {name}");
         return WorldError::new(what, format!("`docker network rm {name}`, or another `network`"));
     };
-    let what = format!("{subnet} is in use by run {}", owner.run);
+    let what = format!("{subnet} is in use by {}", owner.title());
     let help = match owner.pid {
-        _ if owner.keep => "it was asked to stay: `lab gc` removes it".to_owned(),
+        _ if owner.keep => format!("it was asked to stay: `lab down {}` removes it", owner.run),
         Some(pid) => format!("process {pid} holds it: wait for its end, or `lab gc --all`"),
         None => "`lab gc --all` removes it".to_owned(),
     };

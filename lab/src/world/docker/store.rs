@@ -5,7 +5,7 @@ use testcontainers::{ContainerRequest, GenericImage};
 
 use super::certs;
 use super::hosts::{common, image, with_files};
-use super::labels::Owner;
+use super::labels::{Owner, STORE};
 use crate::pki::Pki;
 use crate::scenario::cluster::{Host, PKI, STORE_PAIR, consul_port};
 
@@ -35,7 +35,7 @@ pub(super) fn request(
         .with_entrypoint("consul")
         .with_cmd(words)
         .with_container_name(format!("lab-{}-{}-store", owner.run, host.name))
-        .with_labels(owner.labels())
+        .with_labels(owner.labels_of(&host.name, STORE))
         .with_host_config_modifier(move |config| {
             common(config);
             config.network_mode = Some(network.clone());

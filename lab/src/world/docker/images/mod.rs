@@ -96,7 +96,7 @@ pub async fn ensure(
         wanted,
         progress,
         present,
-        owner: Owner::this_process(new_run(), false),
+        owner: Owner::this_process(new_run(), None, false),
         guard: OnceLock::new(),
     };
     let images = maker.make().await;

@@ -50,6 +50,7 @@ impl DockerWorld {
             look.processes.entry(host).or_default().extend(processes);
             look.wrong.extend(wrong);
         }
+        look.wrong = without_the_dead(look.wrong);
         Ok(look)
     }
 }
@@ -118,6 +119,13 @@ impl Place<'_> {
     }
 }
 
+/// A host that is off says everything: its store, whose container is another, is off with it.
+fn without_the_dead(wrong: Vec<Fault>) -> Vec<Fault> {
+    let off = |host: &String| wrong.contains(&Fault::Kill(Part::Host, host.clone()));
+    let said = |fault: &&Fault| !matches!(fault, Fault::Kill(Part::Store, host) if off(host));
+    wrong.iter().filter(said).cloned().collect()
+}
+
 /// The processes that have ended.
 fn ended(host: &str, states: &Processes) -> Vec<Fault> {
     let ended = states.iter().filter(|(_, state)| state.starts_with("ended"));
@@ -157,6 +165,15 @@ mod tests {
                      -A INPUT -s 10.0.0.9/32 -p tcp -j REJECT --reject-with tcp-reset\n";
         let cut = |from: &str| Fault::Cut { from: from.into(), to: "e1".into() };
         assert_eq!(cuts(&cluster, "e1", rules), [cut("e1"), cut("boss")]);
+    }
+
+    #[test]
+    fn a_store_is_off_with_its_host() {
+        let kill = |part| Fault::Kill(part, "boss".to_owned());
+        let store = vec![kill(Part::Store)];
+        assert_eq!(without_the_dead(store.clone()), store);
+        let all = vec![kill(Part::Host), kill(Part::Store), kill(Part::Manager)];
+        assert_eq!(without_the_dead(all), [kill(Part::Host), kill(Part::Manager)]);
     }
 
     #[test]

@@ -196,15 +196,15 @@ fn a_kept_cluster_with_tls_serves_the_stock_command_and_keeps_its_keys() {
     let nodes = text(&Command::new("docker").args(list).output().unwrap().stdout);
     let mode = |node: &str| {
         let probe = ["cp", &format!("{node}:/etc/pki/tls/key.pem"), "-"];
-        // A tar header: the mode is in bytes 100 to 107, octal.
-        Command::new("docker").args(probe).output().unwrap().stdout[100..107].to_vec()
+        // A tar header: the mode is in bytes 100 to 106, octal; its last four digits matter.
+        text(&Command::new("docker").args(probe).output().unwrap().stdout[103..107])
     };
     let modes: Vec<_> = nodes.lines().map(mode).collect();
     let collected = lab(&["gc"]);
     std::fs::remove_dir_all(&certs).unwrap();
     assert!(text(&known.stdout).contains("Nodes: 3"), "{}", text(&known.stderr));
     assert!(text(&stranger.stderr).contains("HTTP request to an HTTPS server"));
-    assert_eq!(modes, vec![b"0000600".to_vec(); 3]);
+    assert_eq!(modes, ["0600"; 3]);
     assert!(text(&collected.stdout).contains("removed run"), "{}", text(&collected.stdout));
     assert_clean(Duration::ZERO);
 }

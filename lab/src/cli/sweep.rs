@@ -7,7 +7,6 @@ use std::sync::Mutex;
 /// Runs `one` with every seed, as many at a time as there are cores, and returns the results in the
 /// order of the seeds. Each simulation has a thread and a runtime of its own, so what runs beside
 /// it cannot change what it does.
-#[expect(clippy::disallowed_methods, reason = "worlds run side by side, each in its own thread")]
 pub fn sweep<T: Send>(seeds: RangeInclusive<u64>, one: impl Fn(u64) -> T + Sync) -> Vec<(u64, T)> {
     let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
     let left = Mutex::new(seeds);

@@ -203,21 +203,6 @@ fn a_thousand_engines_are_one_number() {
 }
 
 #[test]
-fn every_scenario_of_the_repository_passes() {
-    let mut seen = 0;
-    for entry in std::fs::read_dir(root().join("scenarios")).unwrap().flatten() {
-        let path = entry.path();
-        if path.extension().is_some_and(|extension| extension == "yaml") {
-            let output = lab(&["run", path.to_str().unwrap(), "--seeds", "1..5"]);
-            let text = out(&output) + &err(&output);
-            assert_eq!(output.status.code(), Some(0), "{}: {text}", path.display());
-            seen += 1;
-        }
-    }
-    assert!(seen > 0);
-}
-
-#[test]
 fn a_wait_also_checks_what_it_expects() {
     let folder = Folder::new("wait");
     let file = folder

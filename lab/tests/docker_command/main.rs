@@ -220,6 +220,17 @@ fn bad_certificates_are_the_same_story_in_both_worlds() {
 }
 
 #[test]
+fn containers_of_a_dead_node_move_on_real_engines_too() {
+    let _turn = turn();
+    // Its matrix runs it without TLS and with.
+    let output = lab(&["run", "scenarios/reschedule.yaml", "--on", "docker"]);
+    let words = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{words}{}", text(&output.stderr));
+    assert_eq!(words.matches("  passed: ").count(), 2, "{words}");
+    assert_clean(Duration::ZERO);
+}
+
+#[test]
 fn another_manager_may_take_the_place_of_ours() {
     let _turn = turn();
     // Any static program with the classic command line will do: ours, as a stranger.

@@ -201,3 +201,42 @@ fn a_thousand_engines_are_one_number() {
     let output = lab(&["run", &file]);
     assert_eq!(output.status.code(), Some(0), "{}{}", out(&output), err(&output));
 }
+
+#[test]
+fn every_scenario_of_the_repository_passes() {
+    let mut seen = 0;
+    for entry in std::fs::read_dir(root().join("scenarios")).unwrap().flatten() {
+        let path = entry.path();
+        if path.extension().is_some_and(|extension| extension == "yaml") {
+            let output = lab(&["run", path.to_str().unwrap(), "--seeds", "1..5"]);
+            let text = out(&output) + &err(&output);
+            assert_eq!(output.status.code(), Some(0), "{}: {text}", path.display());
+            seen += 1;
+        }
+    }
+    assert!(seen > 0);
+}
+
+#[test]
+fn a_wait_also_checks_what_it_expects() {
+    let folder = Folder::new("wait");
+    let file = folder.write("wait.yaml", &scenario("    expect: { info: { containers: 1 } }\n"));
+    let output = lab(&["run", &file]);
+    assert_eq!(output.status.code(), Some(4), "{}{}", out(&output), err(&output));
+    assert!(out(&output).contains("the number of containers is 0, not 1"), "{}", out(&output));
+}
+
+#[test]
+fn a_renamed_container_may_be_removed() {
+    let folder = Folder::new("rename");
+    let file = folder.write(
+        "rename.yaml",
+        &scenario(
+            "  - run: { name: db, image: nginx }\n  \
+               - rename: { from: db, to: old }\n  \
+               - rm: { name: old, force: true }\n",
+        ),
+    );
+    let output = lab(&["run", &file]);
+    assert_eq!(output.status.code(), Some(0), "{}{}", out(&output), err(&output));
+}

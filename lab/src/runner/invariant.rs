@@ -84,16 +84,27 @@ pub fn check(
     }
 }
 
+/// What the manager promises beyond what an engine has, unless it is told otherwise, in percent.
+const OVERCOMMIT_PERCENT: u64 = 5;
+
 fn within_resources(truth: &Truth, cluster: &Cluster) -> Result<(), String> {
     for (host, engine) in cluster.engines() {
-        let here = truth.containers.iter().filter(|found| found.host == host.name);
-        let memory = |found: &Found| found.inspect["HostConfig"]["Memory"].as_u64().unwrap_or(0);
-        let used: u64 = here.filter(|found| found.is_swarms()).map(memory).sum();
-        if used > engine.memory {
-            let (name, has) = (&host.name, engine.memory);
-            return Err(format!(
-                "containers on {name} reserve {used} bytes of memory; it has {has}"
-            ));
+        let here = || truth.containers.iter().filter(|f| f.host == host.name && f.is_swarms());
+        let reserved = |key: &str| -> u64 {
+            here().map(|found| found.inspect["HostConfig"][key].as_u64().unwrap_or(0)).sum()
+        };
+        let with_overcommit = |has: u64| has + has * OVERCOMMIT_PERCENT / 100;
+        let (used, most) = (reserved("Memory"), with_overcommit(engine.memory));
+        if used > most {
+            let name = &host.name;
+            return Err(format!("containers on {name} reserve {used} bytes of memory of {most}"));
+        }
+        // The manager hands out 1024 shares for all the CPUs of an engine; rounding up may add one
+        // to each container.
+        let (shares, most) = (reserved("CpuShares"), with_overcommit(1024) + here().count() as u64);
+        if shares > most {
+            let name = &host.name;
+            return Err(format!("containers on {name} reserve {shares} of {most} CPU shares"));
         }
     }
     Ok(())
@@ -203,6 +214,24 @@ mod tests {
         assert_eq!(error.unwrap_err(), "x and y both claim port 80 of a");
         assert!(unique_ports(&truth(vec![found("a", "x", "80"), found("b", "y", "80")])).is_ok());
         assert!(unique_ports(&truth(vec![found("a", "x", ""), found("a", "y", "")])).is_ok());
+    }
+
+    #[test]
+    fn more_than_an_engine_has_is_found() {
+        let text = "name: t\ncluster: { hosts: { a: { engine: { memory: 1GiB }, manager: {} } } }\n\
+                    steps: [{ wait: { healthy: 1 } }]\n";
+        let source = crate::scenario::Source::new("t.yaml", text);
+        let scenario = crate::scenario::parse(source, &crate::scenario::Overrides::default());
+        let cluster = scenario.unwrap_or_else(|report| panic!("{}", report.render(false))).cluster;
+        let with = |key: &str, value: u64| {
+            let mut one = found("a", "x", "");
+            one.inspect["HostConfig"][key] = value.into();
+            within_resources(&truth(vec![one]), &cluster)
+        };
+        assert!(with("Memory", 1 << 30).is_ok());
+        assert!(with("Memory", 2 << 30).unwrap_err().contains("bytes of memory"));
+        assert!(with("CpuShares", 1024).is_ok());
+        assert!(with("CpuShares", 2048).unwrap_err().contains("CPU shares"));
     }
 
     #[test]

@@ -75,6 +75,7 @@ impl Runner<'_> {
         }
         self.outcome.expectations += 1;
         let step = &self.scenario.steps[n - 1];
+        self.expectations(step, &[]).await?;
         let item = self.item(n, step, self.world.now() - began, "", "", true);
         self.emit("step.item", item);
         Ok(())
@@ -153,7 +154,12 @@ impl Runner<'_> {
             Verb::Pause(_) | Verb::Unpause(_) => self.post(&path(verb.word())).await,
             Verb::Rename(rename) => {
                 let from = encoded(&rename.from.all[i]);
-                self.post(&format!("/containers/{from}/rename?name={}", encoded(name))).await
+                self.post(&format!("/containers/{from}/rename?name={}", encoded(name))).await?;
+                let from = &rename.from.all[i];
+                for known in self.acknowledged.values_mut().filter(|known| *known == from) {
+                    name.clone_into(known);
+                }
+                Ok(())
             }
             Verb::Remove(remove) => {
                 let flag = |flag: &Option<crate::scenario::Spanned<bool>>| {

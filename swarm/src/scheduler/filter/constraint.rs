@@ -34,4 +34,8 @@ impl Test for Constraint {
     fn conditions(&self) -> Vec<String> {
         self.0.all.iter().map(Expr::bare).collect()
     }
+
+    fn refuses_none(&self, _before: usize) -> bool {
+        self.0.demand()
+    }
 }

@@ -68,6 +68,11 @@ impl Exprs {
         self.all.iter().find(|expr| expr.counts(self.soft) && !holds(expr))
     }
 
+    /// Whether any of them counts.
+    fn demand(&self) -> bool {
+        self.all.iter().any(|expr| expr.counts(self.soft))
+    }
+
     /// Key and value with the softness spelt out.
     fn with_softness(&self) -> Vec<String> {
         self.all.iter().map(|expr| format!("{} (soft={})", expr.bare(), expr.soft)).collect()

@@ -82,5 +82,6 @@ fn conflict(wanted: &HostPort, taken: &HostPort) -> bool {
 }
 
 fn is_everywhere(ip: &str) -> bool {
-    ip.is_empty() || ip.parse::<IpAddr>().is_ok_and(|ip| ip.is_unspecified())
+    // `::ffff:0.0.0.0` is all of IPv4 as well.
+    ip.is_empty() || ip.parse::<IpAddr>().is_ok_and(|ip| ip.to_canonical().is_unspecified())
 }

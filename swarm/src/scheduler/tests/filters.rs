@@ -49,7 +49,7 @@ fn addresses_of_a_node_have_ports_of_their_own() {
     let on = |ip| published(ip, "80", "tcp");
     assert!(share(&on("10.0.0.1"), on("10.0.0.2")));
     assert!(!share(&on("10.0.0.1"), on("10.0.0.1")));
-    for everywhere in ["", "0.0.0.0", "::"] {
+    for everywhere in ["", "0.0.0.0", "::", "0:0:0:0:0:0:0:0", "::ffff:0.0.0.0"] {
         assert!(!share(&on("10.0.0.1"), on(everywhere)), "{everywhere}");
         assert!(!share(&on(everywhere), on("10.0.0.2")), "{everywhere}");
     }

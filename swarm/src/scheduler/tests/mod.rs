@@ -89,6 +89,17 @@ fn without_healthy_nodes_or_any_nodes() {
     let nobody = scheduler.place(&Cluster::default(), &Request::default(), &mut |_| 0);
     let text = nobody.map_err(|rejection| rejection.message);
     assert_eq!(text, Err("No nodes available in the cluster".to_owned()));
+    // Soft expressions that no longer count demand nothing of anybody.
+    let soft =
+        json!({"Env": ["constraint:zone==~z1", "affinity:container==~x", "whitelist:node==~x"]});
+    let filters = vec![Filter::Affinity, Filter::Constraint, Filter::Whitelist];
+    let nobody = Scheduler::new(filters, Strategy::Spread).place(
+        &Cluster::default(),
+        &request("", soft),
+        &mut |_| 0,
+    );
+    let text = nobody.map_err(|rejection| rejection.message);
+    assert_eq!(text, Err("No nodes available in the cluster".to_owned()));
     // Where health is not asked, the dead nodes are candidates.
     assert!(scheduler.place(&cluster, &Request::default(), &mut |_| 0).is_ok());
 }

@@ -102,6 +102,12 @@ fn story(events: &[Event]) -> Vec<Point> {
         "cluster.state" => {
             let mut fields = event.fields.clone();
             fields.shift_remove("step");
+            if let Some(Value::Array(nodes)) = fields.get_mut("nodes") {
+                // A node that is not healthy is on its way somewhere: how far it has come when a
+                // step ends is a matter of time, and what a scenario waits for is told by its steps.
+                nodes.retain(|node| node["status"] == "Healthy");
+                nodes.sort_by_key(|node| node["addr"].to_string());
+            }
             Some(Value::Object(fields))
         }
         _ => None,
@@ -221,6 +227,20 @@ mod tests {
         let other = first_difference(&run("on", 2375), &run("on", 2376)).unwrap();
         assert_eq!(other.place, "nodes[0].addr");
         assert!(first_difference(&run("off", 2375), &run("on", 2377)).is_some());
+    }
+
+    #[test]
+    fn nodes_count_once_they_are_healthy() {
+        let with = |nodes: Value| {
+            let fields = json!({"step": 1, "nodes": nodes});
+            [Event::new(Duration::ZERO, "lab", "runner", "cluster.state", fields)]
+        };
+        let node = |name: &str, status: &str| json!({"name": name, "addr": name, "status": status});
+        let early = with(json!([node("a", "Healthy")]));
+        let late = with(json!([node("(unknown)", "Pending"), node("a", "Healthy")]));
+        assert_eq!(first_difference(&early, &late), None);
+        let dead = with(json!([node("a", "Unhealthy")]));
+        assert!(first_difference(&early, &dead).is_some());
     }
 
     #[test]

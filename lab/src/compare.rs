@@ -217,7 +217,9 @@ mod tests {
     fn ports_of_engines_do_not_matter_between_tls_and_plain() {
         let run = |tls: &str, port: u16| {
             let start = json!({ "tls": tls });
-            let mut fields = json!({"step": 1, "nodes": [{"addr": format!("10.0.0.1:{port}")}]});
+            let addr = format!("10.0.0.1:{port}");
+            let nodes = json!([{"addr": addr, "status": "Healthy"}]);
+            let mut fields = json!({"step": 1, "nodes": nodes});
             fields["store"][format!("10.0.0.1:{port}")] = format!("10.0.0.1:{port}").into();
             let log =
                 |kind: &str, fields| Event::new(Duration::ZERO, "lab", "runner", kind, fields);

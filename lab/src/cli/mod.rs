@@ -4,9 +4,11 @@ mod certs;
 mod check;
 mod compare;
 mod down;
+mod endpoint;
 pub mod env;
 mod fault;
 mod ps;
+mod record;
 mod run;
 mod schema;
 mod sweep;
@@ -106,6 +108,8 @@ enum On {
     Sim,
     /// On real Docker engines in containers
     Docker,
+    /// In a cluster that stands already
+    Endpoint,
 }
 
 /// Whether connections are TLS.

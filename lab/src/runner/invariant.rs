@@ -68,8 +68,9 @@ impl Truth {
                 truth.silent.insert(host.clone());
                 continue;
             };
-            let mut rows: Vec<_> =
-                rows.as_array().into_iter().flatten().map(Row::from_engine).collect();
+            let rows = rows.as_array().into_iter().flatten();
+            let rows = rows.filter(|row| endpoints.counts(row));
+            let mut rows: Vec<_> = rows.map(Row::from_engine).collect();
             rows.sort_by(|a, b| a.name.cmp(&b.name));
             for row in rows {
                 // A container that went away since the list is not there: nothing to check.

@@ -10,7 +10,11 @@ use swarm::ctx::Addr;
 use super::access::Access;
 use super::api::{Api, encoded};
 use crate::scenario::cluster::{Cluster, consul_port, engine_port};
+use crate::world::Guest;
 use crate::world::fault::Part;
+
+/// All containers, in any state.
+const LIST: &str = "/containers/json?all=1";
 
 /// The endpoints of a cluster.
 pub struct Endpoints {
@@ -22,6 +26,8 @@ pub struct Endpoints {
     pub engines: BTreeMap<String, Api>,
     /// The hosts of the manager and of the store.
     hosts: (String, Option<String>),
+    /// The label, and its value, of the only containers that count; without, all count.
+    mark: Option<(String, String)>,
 }
 
 impl Endpoints {
@@ -41,7 +47,23 @@ impl Endpoints {
                 .map(|(host, _)| (host.name.clone(), at(host.address, engine_port(cluster.tls))))
                 .collect(),
             hosts: (host.name.clone(), cluster.store().map(|(host, _)| host.name.clone())),
+            mark: None,
         })
+    }
+
+    /// The same for a guest: the manager is where the guest was told, and only its own containers
+    /// count.
+    #[must_use]
+    pub fn of_guest(self, access: Access<'_>, guest: &Guest) -> Self {
+        let manager = access.client(guest.manager.clone());
+        Self { manager, mark: Some(guest.mark.clone()), ..self }
+    }
+
+    /// Whether a row of a list of containers counts.
+    #[must_use]
+    pub fn counts(&self, row: &Value) -> bool {
+        let has = |(key, value): &(String, String)| row["Labels"][key] == value.as_str();
+        self.mark.as_ref().is_none_or(has)
     }
 
     /// The container rows of the manager, in any state.
@@ -49,9 +71,9 @@ impl Endpoints {
     /// # Errors
     /// What the manager said, or why it could not be reached.
     pub async fn containers(&self) -> Result<Vec<Row>, String> {
-        let rows = self.manager.get("/containers/json?all=1").await?;
-        let mut rows: Vec<Row> =
-            rows.as_array().into_iter().flatten().map(Row::from_manager).collect();
+        let rows = self.manager.get(LIST).await?;
+        let rows = rows.as_array().into_iter().flatten().filter(|row| self.counts(row));
+        let mut rows: Vec<Row> = rows.map(Row::from_manager).collect();
         rows.sort_by(|a, b| (&a.name, &a.node).cmp(&(&b.name, &b.node)));
         Ok(rows)
     }
@@ -61,7 +83,13 @@ impl Endpoints {
     /// # Errors
     /// As [`Endpoints::containers`].
     pub async fn info(&self) -> Result<Info, String> {
-        Ok(Info::parse(&self.manager.get("/info").await?))
+        let mut info = Info::parse(&self.manager.get("/info").await?);
+        if self.mark.is_some() {
+            let rows = self.manager.get(LIST).await?;
+            let others = rows.as_array().into_iter().flatten().filter(|row| !self.counts(row));
+            others.map(Row::from_manager).for_each(|row| info.leave_out(&row));
+        }
+        Ok(info)
     }
 
     /// The keys below `prefix` in the store, without the directory markers, and their values.
@@ -225,6 +253,8 @@ pub struct InfoNode {
     pub error: String,
     /// Its containers.
     pub counts: Counts,
+    /// Its labels, those that the engine has by itself among them.
+    pub labels: BTreeMap<String, String>,
 }
 
 /// Numbers of containers.
@@ -273,6 +303,10 @@ impl Info {
                     ("Status", Some(node)) => node.status = value,
                     ("Error", Some(node)) => node.error = value,
                     ("Containers", Some(node)) => node.counts = Counts::parse(&value),
+                    ("Labels", Some(node)) => {
+                        let pairs = value.split(", ").filter_map(|pair| pair.split_once('='));
+                        node.labels = pairs.map(|(k, v)| (k.to_owned(), v.to_owned())).collect();
+                    }
                     _ => {}
                 }
             } else if let Some(name) = key.strip_prefix(' ') {
@@ -286,6 +320,20 @@ impl Info {
             }
         }
         out
+    }
+
+    /// Takes a container of somebody else out of all counts.
+    fn leave_out(&mut self, row: &Row) {
+        let node = self.nodes.iter_mut().find(|node| node.name == row.node);
+        for counts in std::iter::once(&mut self.counts).chain(node.map(|node| &mut node.counts)) {
+            let of_state = match row.state.as_str() {
+                "running" => &mut counts.running,
+                "paused" => &mut counts.paused,
+                _ => &mut counts.stopped,
+            };
+            *of_state = of_state.saturating_sub(1);
+            counts.total = counts.total.saturating_sub(1);
+        }
     }
 
     /// The nodes as lines, for a message.

@@ -8,7 +8,7 @@
 #![expect(clippy::disallowed_methods, reason = "the real world's own calls")]
 
 mod certs;
-mod client;
+pub(super) mod client;
 mod exec;
 pub mod faults;
 pub mod gc;
@@ -46,7 +46,7 @@ use super::{Fault, World, WorldError};
 use crate::event::{Memory, SharedSink};
 use crate::pki::{Keys, Pki};
 use crate::scenario::cluster::{Cluster, Host};
-use crate::scenario::{CertKind, Holder};
+use crate::scenario::{CertKind, Diagnostic, Holder};
 
 /// How long nothing of a run must have been seen when it was taken down while it came up: the
 /// engine may still be carrying out what was asked of it.
@@ -112,9 +112,8 @@ impl DockerWorld {
     /// # Errors
     /// The cluster has something that this world cannot do.
     pub fn new(cluster: Cluster, options: Options) -> Result<Self, WorldError> {
-        if cluster.engines().any(|(_, engine)| engine.id.is_some()) {
-            let what = "engines choose their own IDs: clusters that give them run in the simulator";
-            return Err(WorldError::new(what, "leave out `--on docker`, or `id`"));
+        if let Some(mistake) = unsupported(&cluster) {
+            return Err(WorldError::new(mistake.title, mistake.label));
         }
         if let Some(manager) = &options.manager
             && !manager.is_file()
@@ -326,6 +325,15 @@ fn tell_limits(plan: &Plan<'_>, progress: &Progress) {
             progress(&format!("this machine has {has} CPUs: so has {name} instead of {wants}"));
         }
     }
+}
+
+/// What this world cannot do of a cluster.
+#[must_use]
+pub fn unsupported(cluster: &Cluster) -> Option<Diagnostic> {
+    cluster.engines().find(|(_, engine)| engine.id.is_some())?;
+    let title = "engines choose their own IDs: clusters that give them run in the simulator";
+    let label = "leave out `--on docker`, or `id`";
+    Some(Diagnostic { place: None, title: title.into(), label: label.into(), notes: Vec::new() })
 }
 
 /// Makes every image that a usual cluster needs, so that the first run does not have to.

@@ -359,6 +359,36 @@ mod tests {
         assert_eq!(command(Fault::Resume("a".into())), Err("commands.host.unpause".into()));
     }
 
+    /// The example of the documents, and the file of the virtual machines.
+    #[test]
+    fn the_projects_own_files_can_be_read() {
+        let docs = include_str!("../../../docs/endpoint.md");
+        let example = docs.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next());
+        let example = told(example.unwrap()).unwrap();
+        assert_eq!(example.commands.0.len(), 6);
+        let vagrant = told(include_str!("../../../vagrant/endpoint.yaml")).unwrap();
+        let halt = vagrant.commands.command(&Fault::Kill(Part::Host, "a".into()), &cluster());
+        assert_eq!(halt, Ok("vagrant halt --force a".into()));
+    }
+
+    #[test]
+    fn every_key_is_described() {
+        let docs = include_str!("../../../docs/endpoint.md");
+        let keys = [
+            EndpointKeys::KEYS,
+            CommandKeys::KEYS,
+            HostCommands::KEYS,
+            ProcessCommands::KEYS,
+            LinkCommands::KEYS,
+        ];
+        for key in keys.concat() {
+            assert!(docs.contains(&format!("`{key}`")), "docs/endpoint.md does not describe {key}");
+        }
+        for name in [&OF_HOST[..], &OF_SLOW, &OF_LINK].concat() {
+            assert!(docs.contains(&format!("`{{{name}}}`")), "nor {name}");
+        }
+    }
+
     #[test]
     fn mistakes_are_told_with_their_places() {
         let report = told(

@@ -147,7 +147,7 @@ impl Machines {
 /// The `swarm` program of this checkout.
 fn swarm() -> String {
     let built = Command::new(env!("CARGO"))
-        .args(["build", "--quiet", "-p", "swarm"])
+        .args(["build", "--quiet", "-p", "lab", "-p", "swarm", "--bin", "swarm"])
         .current_dir(root())
         .status();
     assert!(built.unwrap().success());

@@ -56,7 +56,7 @@ struct Lab {
 #[derive(Subcommand)]
 enum Verb {
     /// Replays scenarios and checks what they expect
-    Run(run::Args),
+    Run(Box<run::Args>),
     /// Checks scenario files without starting anything
     Validate {
         /// The scenario files

@@ -2,8 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use base64::Engine as _;
+use serde::Deserialize;
 use serde_json::{Value, json};
 use swarm::ctx::Addr;
 
@@ -22,6 +24,8 @@ pub struct Endpoints {
     pub engines: BTreeMap<String, Api>,
     /// The hosts of the manager and of the store.
     hosts: (String, Option<String>),
+    /// What inspecting the containers told, by their IDs.
+    inspected: Mutex<BTreeMap<String, Arc<Value>>>,
 }
 
 impl Endpoints {
@@ -41,7 +45,20 @@ impl Endpoints {
                 .map(|(host, _)| (host.name.clone(), at(host.address, engine_port(cluster.tls))))
                 .collect(),
             hosts: (host.name.clone(), cluster.store().map(|(host, _)| host.name.clone())),
+            inspected: Mutex::default(),
         })
+    }
+
+    /// The configuration of a container, in the words of its engine. It is asked for once: no verb
+    /// changes it, and an ID is never given again. `None` when it is gone.
+    pub async fn configuration(&self, engine: &Api, id: &str) -> Option<Arc<Value>> {
+        let known = lock(&self.inspected).get(id).cloned();
+        if known.is_some() {
+            return known;
+        }
+        let inspect = Arc::new(engine.get(&format!("/containers/{id}/json")).await.ok()?);
+        lock(&self.inspected).insert(id.to_owned(), Arc::clone(&inspect));
+        Some(inspect)
     }
 
     /// The container rows of the manager, in any state.
@@ -49,9 +66,8 @@ impl Endpoints {
     /// # Errors
     /// What the manager said, or why it could not be reached.
     pub async fn containers(&self) -> Result<Vec<Row>, String> {
-        let rows = self.manager.get("/containers/json?all=1").await?;
-        let mut rows: Vec<Row> =
-            rows.as_array().into_iter().flatten().map(Row::from_manager).collect();
+        let rows: Vec<Listed> = self.manager.get_as("/containers/json?all=1").await?;
+        let mut rows: Vec<Row> = rows.into_iter().map(Row::from_manager).collect();
         rows.sort_by(|a, b| (&a.name, &a.node).cmp(&(&b.name, &b.node)));
         Ok(rows)
     }
@@ -61,7 +77,7 @@ impl Endpoints {
     /// # Errors
     /// As [`Endpoints::containers`].
     pub async fn info(&self) -> Result<Info, String> {
-        Ok(Info::parse(&self.manager.get("/info").await?))
+        Ok(Info::from(self.manager.get_as::<Document>("/info").await?))
     }
 
     /// The keys below `prefix` in the store, without the directory markers, and their values.
@@ -121,6 +137,10 @@ impl Endpoints {
     }
 }
 
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// One container as the manager lists it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row {
@@ -138,30 +158,50 @@ pub struct Row {
     pub ports: BTreeSet<String>,
 }
 
+/// What is read of a row of `GET /containers/json`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct Listed {
+    id: String,
+    names: Option<Vec<String>>,
+    image: String,
+    state: String,
+    ports: Option<Vec<Port>>,
+}
+
+/// What is read of one of its ports.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+struct Port {
+    #[serde(rename = "IP")]
+    ip: String,
+    private_port: u16,
+    public_port: Option<u16>,
+    #[serde(rename = "Type")]
+    kind: String,
+}
+
 impl Row {
-    fn from_manager(row: &Value) -> Self {
-        let full = row["Names"][0].as_str().unwrap_or_default().trim_start_matches('/');
-        let (node, name) = full.split_once('/').unwrap_or(("", full));
-        Self { name: name.into(), node: node.into(), ..Self::without_name(row) }
+    fn from_manager(listed: Listed) -> Self {
+        let row = Self::from_engine(listed);
+        match row.name.split_once('/') {
+            Some((node, name)) => Self { name: name.into(), node: node.into(), ..row },
+            None => row,
+        }
     }
 
     /// Reads a row of an engine's own list, whose names carry no node.
     #[must_use]
-    pub fn from_engine(row: &Value) -> Self {
-        let name = row["Names"][0].as_str().unwrap_or_default().trim_start_matches('/');
-        Self { name: name.into(), ..Self::without_name(row) }
-    }
-
-    fn without_name(row: &Value) -> Self {
-        let text = |key: &str| row[key].as_str().unwrap_or_default().to_owned();
-        let ports = row["Ports"].as_array().into_iter().flatten().filter_map(port_text).collect();
+    pub fn from_engine(listed: Listed) -> Self {
+        let Listed { id, names, image, state, ports } = listed;
+        let name = names.into_iter().flatten().next().unwrap_or_default();
         Self {
-            id: text("Id"),
-            name: String::new(),
+            id,
+            name: name.trim_start_matches('/').to_owned(),
             node: String::new(),
-            image: text("Image"),
-            state: text("State"),
-            ports,
+            image,
+            state,
+            ports: ports.iter().flatten().filter_map(port_text).collect(),
         }
     }
 
@@ -177,14 +217,10 @@ impl Row {
 
 /// `IP:public->private/type` of a row's port; `None` for one that is only exposed, and for the
 /// IPv6 twin that newer engines list beside each IPv4 binding.
-fn port_text(port: &Value) -> Option<String> {
-    let public = port["PublicPort"].as_u64()?;
-    let ip = port["IP"].as_str().unwrap_or_default();
-    if ip.contains(':') {
-        return None;
-    }
-    let kind = port["Type"].as_str().unwrap_or("tcp");
-    Some(format!("{ip}:{public}->{}/{kind}", port["PrivatePort"]))
+fn port_text(port: &Port) -> Option<String> {
+    let Port { ip, private_port, public_port, kind } = port;
+    let public = public_port.filter(|_| !ip.contains(':'))?;
+    Some(format!("{ip}:{public}->{private_port}/{kind}"))
 }
 
 /// Replaces a host port from the range engines choose from (32768 and up) by `*`.
@@ -252,22 +288,29 @@ impl Counts {
     }
 }
 
-impl Info {
+/// What is read of `GET /info`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct Document {
+    containers: u64,
+    containers_running: u64,
+    containers_paused: u64,
+    containers_stopped: u64,
+    system_status: Option<Vec<(String, String)>>,
+}
+
+impl From<Document> for Info {
     /// Reads the rows of `SystemStatus`: names have one leading blank, their details two and a
     /// corner.
-    #[must_use]
-    pub fn parse(info: &Value) -> Self {
-        let number = |key: &str| info[key].as_u64().unwrap_or_default();
+    fn from(info: Document) -> Self {
         let counts = Counts {
-            total: number("Containers"),
-            running: number("ContainersRunning"),
-            paused: number("ContainersPaused"),
-            stopped: number("ContainersStopped"),
+            total: info.containers,
+            running: info.containers_running,
+            paused: info.containers_paused,
+            stopped: info.containers_stopped,
         };
         let mut out = Self { counts, ..Self::default() };
-        for row in info["SystemStatus"].as_array().into_iter().flatten() {
-            let key = row[0].as_str().unwrap_or_default();
-            let value = row[1].as_str().unwrap_or_default().to_owned();
+        for (key, value) in info.system_status.into_iter().flatten() {
             if let Some(detail) = key.strip_prefix("  └ ") {
                 match (detail, out.nodes.last_mut()) {
                     ("Status", Some(node)) => node.status = value,
@@ -278,7 +321,7 @@ impl Info {
             } else if let Some(name) = key.strip_prefix(' ') {
                 out.nodes.push(InfoNode { name: name.into(), addr: value, ..InfoNode::default() });
             } else {
-                match key {
+                match key.as_str() {
                     "Strategy" => out.strategy = value,
                     "Nodes" => out.count = value.parse().unwrap_or_default(),
                     _ => {}
@@ -287,7 +330,9 @@ impl Info {
         }
         out
     }
+}
 
+impl Info {
     /// The nodes as lines, for a message.
     #[must_use]
     pub fn describe(&self) -> String {
@@ -318,7 +363,7 @@ mod tests {
 
     #[test]
     fn the_rows_of_info_become_nodes() {
-        let info = Info::parse(&json!({
+        let info: Document = serde_json::from_value(json!({
             "Containers": 3, "ContainersRunning": 2,
             "SystemStatus": [
                 ["Role", "primary"], ["Strategy", "spread"], ["Nodes", "2"],
@@ -328,7 +373,9 @@ mod tests {
                 [" (unknown)", "10.0.0.2:2375"], ["  └ Status", "Pending"],
                 ["  └ Error", "Cannot connect"],
             ],
-        }));
+        }))
+        .unwrap();
+        let info = Info::from(info);
         assert_eq!((info.count, info.healthy(), info.counts.running), (2, 1, 2));
         let counts = Counts { total: 3, running: 2, paused: 0, stopped: 1 };
         assert_eq!(info.nodes[0].counts, counts);

@@ -4,9 +4,12 @@ mod certs;
 mod check;
 mod compare;
 mod down;
+mod endpoint;
 pub mod env;
+mod export;
 mod fault;
 mod ps;
+mod record;
 mod run;
 mod schema;
 mod sweep;
@@ -85,6 +88,8 @@ enum Verb {
     Fault(fault::Args),
     /// Removes a cluster that is up
     Down(down::Args),
+    /// Prints the facts of a scenario's cluster for a tool that builds it
+    Export(export::Args),
     /// Prints the JSON schema of scenario files
     Schema,
     /// Writes the certificates and keys of a cluster with TLS, for use elsewhere
@@ -106,6 +111,8 @@ enum On {
     Sim,
     /// On real Docker engines in containers
     Docker,
+    /// In a cluster that stands already
+    Endpoint,
 }
 
 /// Whether connections are TLS.
@@ -141,6 +148,7 @@ pub fn main(args: Vec<OsString>) -> i32 {
         Verb::Validate { files, tls } => return validate::run(&files, &overrides(tls)),
         Verb::Check(args) => check::run(&args),
         Verb::Compare(args) => compare::run(&args),
+        Verb::Export(args) => export::run(&args),
         Verb::Schema => return schema::run(),
         Verb::Certs(args) => certs::run(&args),
         Verb::Up(args) => up::run(&args),

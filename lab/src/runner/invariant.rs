@@ -69,7 +69,8 @@ impl Truth {
                 truth.silent.insert(host.clone());
                 continue;
             };
-            let mut rows: Vec<_> = rows.into_iter().map(Row::from_engine).collect();
+            let rows = rows.into_iter().filter(|row| endpoints.counts(row));
+            let mut rows: Vec<_> = rows.map(Row::from_engine).collect();
             rows.sort_by(|a, b| a.name.cmp(&b.name));
             for row in rows {
                 // A container that went away since the list is not there: nothing to check.

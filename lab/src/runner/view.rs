@@ -12,7 +12,11 @@ use swarm::ctx::Addr;
 use super::access::Access;
 use super::api::{Api, encoded};
 use crate::scenario::cluster::{Cluster, consul_port, engine_port};
+use crate::world::Guest;
 use crate::world::fault::Part;
+
+/// All containers, in any state.
+const LIST: &str = "/containers/json?all=1";
 
 /// The endpoints of a cluster.
 pub struct Endpoints {
@@ -26,6 +30,8 @@ pub struct Endpoints {
     hosts: (String, Option<String>),
     /// What inspecting the containers told, by their IDs.
     inspected: Mutex<BTreeMap<String, Arc<Value>>>,
+    /// The label, and its value, of the only containers that count; without, all count.
+    mark: Option<(String, String)>,
 }
 
 impl Endpoints {
@@ -46,7 +52,26 @@ impl Endpoints {
                 .collect(),
             hosts: (host.name.clone(), cluster.store().map(|(host, _)| host.name.clone())),
             inspected: Mutex::default(),
+            mark: None,
         })
+    }
+
+    /// The same for a guest: the manager is where the guest was told, and only its own containers
+    /// count.
+    #[must_use]
+    pub fn of_guest(self, access: Access<'_>, guest: &Guest) -> Self {
+        let manager = access.client(guest.manager.clone());
+        Self { manager, mark: Some(guest.mark.clone()), ..self }
+    }
+
+    /// Whether a row of a list of containers counts.
+    #[must_use]
+    pub fn counts(&self, row: &Listed) -> bool {
+        let labels = row.labels.as_ref();
+        let has = |(key, value): &(String, String)| {
+            labels.and_then(|labels| labels.get(key)).is_some_and(|given| given == value)
+        };
+        self.mark.as_ref().is_none_or(has)
     }
 
     /// The configuration of a container, in the words of its engine. It is asked for once: no verb
@@ -66,8 +91,9 @@ impl Endpoints {
     /// # Errors
     /// What the manager said, or why it could not be reached.
     pub async fn containers(&self) -> Result<Vec<Row>, String> {
-        let rows: Vec<Listed> = self.manager.get_as("/containers/json?all=1").await?;
-        let mut rows: Vec<Row> = rows.into_iter().map(Row::from_manager).collect();
+        let rows: Vec<Listed> = self.manager.get_as(LIST).await?;
+        let rows = rows.into_iter().filter(|row| self.counts(row));
+        let mut rows: Vec<Row> = rows.map(Row::from_manager).collect();
         rows.sort_by(|a, b| (&a.name, &a.node).cmp(&(&b.name, &b.node)));
         Ok(rows)
     }
@@ -77,7 +103,13 @@ impl Endpoints {
     /// # Errors
     /// As [`Endpoints::containers`].
     pub async fn info(&self) -> Result<Info, String> {
-        Ok(Info::from(self.manager.get_as::<Document>("/info").await?))
+        let mut info = Info::from(self.manager.get_as::<Document>("/info").await?);
+        if self.mark.is_some() {
+            let rows: Vec<Listed> = self.manager.get_as(LIST).await?;
+            let others = rows.into_iter().filter(|row| !self.counts(row));
+            others.map(Row::from_manager).for_each(|row| info.leave_out(&row));
+        }
+        Ok(info)
     }
 
     /// The keys below `prefix` in the store, without the directory markers, and their values.
@@ -167,6 +199,7 @@ pub struct Listed {
     image: String,
     state: String,
     ports: Option<Vec<Port>>,
+    labels: Option<BTreeMap<String, String>>,
 }
 
 /// What is read of one of its ports.
@@ -193,7 +226,7 @@ impl Row {
     /// Reads a row of an engine's own list, whose names carry no node.
     #[must_use]
     pub fn from_engine(listed: Listed) -> Self {
-        let Listed { id, names, image, state, ports } = listed;
+        let Listed { id, names, image, state, ports, labels: _ } = listed;
         let name = names.into_iter().flatten().next().unwrap_or_default();
         Self {
             id,
@@ -261,6 +294,8 @@ pub struct InfoNode {
     pub error: String,
     /// Its containers.
     pub counts: Counts,
+    /// Its labels, those that the engine has by itself among them.
+    pub labels: BTreeMap<String, String>,
 }
 
 /// Numbers of containers.
@@ -299,6 +334,14 @@ pub struct Document {
     system_status: Option<Vec<(String, String)>>,
 }
 
+impl Info {
+    /// Reads what is known of a manager's `/info`; what is not as it should be counts as absent.
+    #[must_use]
+    pub fn parse(info: &Value) -> Self {
+        Document::deserialize(info).unwrap_or_default().into()
+    }
+}
+
 impl From<Document> for Info {
     /// Reads the rows of `SystemStatus`: names have one leading blank, their details two and a
     /// corner.
@@ -316,6 +359,10 @@ impl From<Document> for Info {
                     ("Status", Some(node)) => node.status = value,
                     ("Error", Some(node)) => node.error = value,
                     ("Containers", Some(node)) => node.counts = Counts::parse(&value),
+                    ("Labels", Some(node)) => {
+                        let pairs = value.split(", ").filter_map(|pair| pair.split_once('='));
+                        node.labels = pairs.map(|(k, v)| (k.to_owned(), v.to_owned())).collect();
+                    }
                     _ => {}
                 }
             } else if let Some(name) = key.strip_prefix(' ') {
@@ -333,6 +380,20 @@ impl From<Document> for Info {
 }
 
 impl Info {
+    /// Takes a container of somebody else out of all counts.
+    fn leave_out(&mut self, row: &Row) {
+        let node = self.nodes.iter_mut().find(|node| node.name == row.node);
+        for counts in std::iter::once(&mut self.counts).chain(node.map(|node| &mut node.counts)) {
+            let of_state = match row.state.as_str() {
+                "running" => &mut counts.running,
+                "paused" => &mut counts.paused,
+                _ => &mut counts.stopped,
+            };
+            *of_state = of_state.saturating_sub(1);
+            counts.total = counts.total.saturating_sub(1);
+        }
+    }
+
     /// The nodes as lines, for a message.
     #[must_use]
     pub fn describe(&self) -> String {

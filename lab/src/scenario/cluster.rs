@@ -222,6 +222,27 @@ impl Cluster {
         }
     }
 
+    /// What the engine of a host is told beside where its own data and socket are; `tls` is whether
+    /// it has a certificate.
+    #[must_use]
+    pub fn engine_args(&self, host: &Host, tls: bool) -> Vec<String> {
+        let mut args = vec!["-H".to_owned(), format!("tcp://0.0.0.0:{}", engine_port(self.tls))];
+        for (key, value) in host.engine.iter().flat_map(|engine| &engine.labels) {
+            args.extend(["--label".into(), format!("{key}={value}")]);
+        }
+        if tls {
+            let pair = engine_pair(&host.name);
+            args.push("--tlsverify".into());
+            args.push(format!("--tlscacert={PKI}/ca.pem"));
+            args.push(format!("--tlscert={PKI}/{pair}cert.pem"));
+            args.push(format!("--tlskey={PKI}/{pair}key.pem"));
+        } else {
+            // Said outright: an engine that has to guess warns for 15 seconds before it listens.
+            args.push("--tls=false".into());
+        }
+        args
+    }
+
     /// The words after `swarm` that start the manager of a host.
     #[must_use]
     pub fn manager_args(&self, manager: &Manager) -> Vec<String> {
@@ -269,7 +290,10 @@ impl Cluster {
     #[must_use]
     pub fn agent_args(&self, host: &Host, agent: &Agent) -> Vec<String> {
         let advertise = format!("{}:{}", host.address, engine_port(self.tls));
-        let time = |time: Duration| format!("{}ms", time.as_millis());
+        let time = |time: Duration| match time.subsec_nanos() {
+            0 => format!("{}s", time.as_secs()),
+            _ => format!("{}ms", time.as_millis()),
+        };
         let times = ["--heartbeat".into(), time(agent.heartbeat), "--ttl".into(), time(agent.ttl)];
         let mut args = vec!["join".to_owned()];
         args.extend(times);

@@ -170,28 +170,19 @@ impl Plan<'_> {
     }
 
     fn engine(&self, host: &Host) -> Process {
-        let port = engine_port(self.cluster.tls);
         let mut argv: Vec<String> = vec!["dockerd".into(), "-H".into()];
         argv.push("unix:///var/run/docker.sock".into());
-        argv.extend(["-H".into(), format!("tcp://0.0.0.0:{port}")]);
         // Otherwise inner containers are sent to public resolvers that nothing here reaches.
         argv.extend(["--dns".into(), "127.0.0.1".into()]);
-        for (key, value) in host.engine.iter().flat_map(|engine| &engine.labels) {
-            argv.extend(["--label".into(), format!("{key}={value}")]);
-        }
-        // Said outright: an engine that has to guess warns for 15 seconds before it listens.
-        let plain = [argv.clone(), vec!["--tls=false".to_owned()]].concat();
+        let with = |tls| [argv.clone(), self.cluster.engine_args(host, tls)].concat();
+        let plain = with(false);
         let (name, gates) = (ENGINE.to_owned(), Vec::new());
         if !self.cluster.tls {
             return Process { name, argv: plain, gates, uncertified: None };
         }
-        let pair = engine_pair(&host.name);
-        argv.push("--tlsverify".into());
-        argv.push(format!("--tlscacert={PKI}/ca.pem"));
-        argv.push(format!("--tlscert={PKI}/{pair}cert.pem"));
-        argv.push(format!("--tlskey={PKI}/{pair}key.pem"));
-        let cert = format!("{PKI}/{pair}cert.pem");
-        Process { name, argv, gates, uncertified: Some(Uncertified { cert, argv: plain }) }
+        let cert = format!("{PKI}/{}cert.pem", engine_pair(&host.name));
+        let uncertified = Some(Uncertified { cert, argv: plain });
+        Process { name, argv: with(true), gates, uncertified }
     }
 
     fn manager(&self, manager: &Manager) -> Process {

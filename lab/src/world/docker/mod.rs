@@ -8,7 +8,7 @@
 #![expect(clippy::disallowed_methods, reason = "the real world's own calls")]
 
 mod certs;
-mod client;
+pub(super) mod client;
 mod exec;
 pub mod faults;
 pub mod gc;

@@ -2,6 +2,8 @@
 //!
 //! `cargo test -p lab --features docker-tests --test 'docker*'`.
 
+mod provision;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::{Mutex, MutexGuard, PoisonError};

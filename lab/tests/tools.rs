@@ -67,7 +67,11 @@ fn vagrant_validates_the_machines() {
     std::fs::create_dir_all(&folder).unwrap();
     said(&run("cp", &["-r", "vagrant", copy.to_str().unwrap()], &[]));
     let certs = copy.join("certs");
-    said(&run(env!("CARGO_BIN_EXE_lab"), &["certs", certs.to_str().unwrap(), "--nodes", "16"], &[]));
+    said(&run(
+        env!("CARGO_BIN_EXE_lab"),
+        &["certs", certs.to_str().unwrap(), "--nodes", "16"],
+        &[],
+    ));
     // Any file does for the program that the machines are to get.
     let common = [("SWARM", "/bin/true"), ("VAGRANT_CWD", copy.to_str().unwrap())];
     let home = folder.join("home");

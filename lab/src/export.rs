@@ -104,7 +104,7 @@ fn machine(host: &Host, clusters: [(&'static str, &Cluster); 2]) -> Machine {
         Some("hosts"),
         of(host.engine.is_some(), "engine"),
         of(host.store.is_some(), "consul"),
-        of(host.agent, "agent"),
+        of(host.agent.is_some(), "agent"),
         of(host.manager.is_some(), "manager"),
     ];
     let pair = |prefix: String| [format!("{prefix}cert.pem"), format!("{prefix}key.pem")];
@@ -144,8 +144,8 @@ fn environment(cluster: &Cluster, host: &Host) -> IndexMap<&'static str, String>
     if host.store.is_some() {
         all.insert("CONSUL_CONFIG", consul(cluster, host));
     }
-    if host.agent {
-        all.insert("AGENT_ARGS", cluster.agent_args(host).join(" "));
+    if let Some(agent) = &host.agent {
+        all.insert("AGENT_ARGS", cluster.agent_args(host, agent).join(" "));
     }
     if let Some(manager) = &host.manager {
         all.insert("MANAGER_ARGS", cluster.manager_args(manager).join(" "));
@@ -208,7 +208,8 @@ mod tests {
         assert_eq!(of("dockerhost04"), of("dockerhost01"));
         assert_eq!(of("dockerhost06"), of("dockerhost03"));
         let last = all.host("dockerhost07").unwrap();
-        assert_eq!((last.address, last.agent), (Ipv4Addr::new(10, 100, 199, 207), true));
+        assert_eq!(last.address, Ipv4Addr::new(10, 100, 199, 207));
+        assert!(last.agent.is_some());
     }
 
     #[test]

@@ -71,10 +71,7 @@ pub fn replay(
         return at_endpoint(scenario, target, options.until, &sink);
     }
     let supports = if options.docker { docker::faults::supports } else { faults::supports };
-    let mut mistakes = scenario.unsupported(supports);
-    if options.docker {
-        mistakes.extend(docker::unsupported(&scenario.cluster));
-    }
+    let mistakes = scenario.unsupported(supports);
     if !mistakes.is_empty() {
         return Err(Ended::Unsupported(Report::new(mistakes)));
     }

@@ -114,15 +114,18 @@ fn what_comes_to_no_verdict_is_recorded_too() {
     let text = folder.read("junit.xml");
     assert!(text.contains("errors=\"1\"") && text.contains("bad.yaml:1:1"), "{text}");
 
-    // Engines choose their own IDs on docker: the scenario is left out before any is looked for.
-    let twice = "scenarios/duplicate-engine-id.yaml";
-    let output = lab(&["run", twice, "--on", "docker", "--junit", &junit]);
+    // Real networks cannot delay packets: the scenario is left out before an engine is looked for.
+    let late = folder.path("late.yaml");
+    let steps = "steps:\n  - slow: { host: red, delay: 1s }\n";
+    let (head, _) = FAILING.split_once("steps:").unwrap();
+    std::fs::write(&late, format!("{head}{steps}")).unwrap();
+    let output = lab(&["run", &late, "--on", "docker", "--junit", &junit]);
     assert_eq!(output.status.code(), Some(2));
     assert!(folder.read("junit.xml").contains("<error type=\"environment\""));
-    let words = ["run", twice, "--on", "docker", "--junit", &junit, "--skip-unsupported"];
+    let words = ["run", &late, "--on", "docker", "--junit", &junit, "--skip-unsupported"];
     let output = lab(&words);
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
-    assert!(String::from_utf8_lossy(&output.stdout).contains("left out: engines choose"));
+    assert!(String::from_utf8_lossy(&output.stdout).contains("left out: real networks"));
     let text = folder.read("junit.xml");
     assert!(text.contains("skipped=\"1\"") && text.contains("<skipped message="), "{text}");
 }

@@ -34,6 +34,9 @@ pub struct Args {
     /// Replays only the I-th of N equal parts of the seeds, for N machines that share the work
     #[arg(long, value_name = "I/N", value_parser = shard, requires = "seeds")]
     shard: Option<(usize, usize)>,
+    /// Replays only one of the files' runs with each seed, chosen by the seed
+    #[arg(long, requires = "seeds")]
+    draw: bool,
     /// Sets `cluster.tls` whatever the files say; without, each run of their matrix
     #[arg(long, value_enum)]
     tls: Option<Switch>,
@@ -157,9 +160,11 @@ fn run_all(args: &Args, record: &mut Record) -> Exit {
         return Exit::Usage;
     }
     let mut worst = Exit::Passed;
-    for scenario in scenarios {
+    let runs = scenarios.len() as u64;
+    for (run, scenario) in (0..runs).zip(scenarios) {
+        let meant = |seed: &u64| !args.draw || drawn(*seed, runs) == run;
         let exit = match &args.seeds {
-            Some(seeds) => sweep(args, &scenario, seeds.clone(), record),
+            Some(seeds) => sweep(args, &scenario, seeds.clone(), meant, record),
             None => one(args, &scenario, &file, record),
         };
         if exit as i32 > worst as i32 {
@@ -170,6 +175,14 @@ fn run_all(args: &Args, record: &mut Record) -> Exit {
         }
     }
     worst
+}
+
+/// Which of so many runs a seed draws: an even choice, and none that neighbouring seeds share
+/// (the finalizer of SplitMix64).
+fn drawn(seed: u64, runs: u64) -> u64 {
+    let mixed = (seed ^ (seed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    (mixed ^ (mixed >> 31)) % runs
 }
 
 fn options(args: &Args, seed: u64) -> Options {
@@ -375,17 +388,22 @@ fn sweep(
     args: &Args,
     scenario: &Arc<Scenario>,
     seeds: RangeInclusive<u64>,
+    meant: impl Fn(&u64) -> bool + Send,
     record: &mut Record,
 ) -> Exit {
     let began = replay::stopwatch();
     let (from, to) = (*seeds.start(), *seeds.end());
     let (part, of) = args.shard.unwrap_or((1, 1));
-    let range = match args.shard {
-        Some((part, of)) => format!("{from} to {to}, part {part} of {of}"),
-        None => format!("{from} to {to}"),
-    };
+    let mut range = format!("{from} to {to}");
+    if args.shard.is_some() {
+        range += &format!(", part {part} of {of}");
+    }
+    if args.draw {
+        range += ", those that draw it";
+    }
     let suite = suite(args, scenario, Some(range.clone()));
-    let results = sweep::sweep(seeds.skip(part - 1).step_by(of), |seed| {
+    let seeds = seeds.skip(part - 1).step_by(of).filter(meant);
+    let results = sweep::sweep(seeds, |seed| {
         replay::replay(scenario, &options(args, seed), Arc::new(event::Nowhere), |_| {})
     });
     let (mut passed, mut failed) = (0_usize, 0_usize);
@@ -443,6 +461,13 @@ fn keep_log(args: &Args, scenario: &Arc<Scenario>, seed: u64) -> Result<(), Stri
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_run_is_drawn_by_its_share_of_the_seeds() {
+        let mut counts = [0; 25];
+        (1..=1000).for_each(|seed| counts[usize::try_from(drawn(seed, 25)).unwrap()] += 1);
+        assert!(counts.iter().all(|count| (20..=60).contains(count)), "{counts:?}");
+    }
 
     #[test]
     fn ranges_of_seeds() {

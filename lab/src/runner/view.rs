@@ -2,8 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use base64::Engine as _;
+use serde::Deserialize;
 use serde_json::{Value, json};
 use swarm::ctx::Addr;
 
@@ -26,6 +28,8 @@ pub struct Endpoints {
     pub engines: BTreeMap<String, Api>,
     /// The hosts of the manager and of the store.
     hosts: (String, Option<String>),
+    /// What inspecting the containers told, by their IDs.
+    inspected: Mutex<BTreeMap<String, Arc<Value>>>,
     /// The label, and its value, of the only containers that count; without, all count.
     mark: Option<(String, String)>,
 }
@@ -47,6 +51,7 @@ impl Endpoints {
                 .map(|(host, _)| (host.name.clone(), at(host.address, engine_port(cluster.tls))))
                 .collect(),
             hosts: (host.name.clone(), cluster.store().map(|(host, _)| host.name.clone())),
+            inspected: Mutex::default(),
             mark: None,
         })
     }
@@ -61,9 +66,24 @@ impl Endpoints {
 
     /// Whether a row of a list of containers counts.
     #[must_use]
-    pub fn counts(&self, row: &Value) -> bool {
-        let has = |(key, value): &(String, String)| row["Labels"][key] == value.as_str();
+    pub fn counts(&self, row: &Listed) -> bool {
+        let labels = row.labels.as_ref();
+        let has = |(key, value): &(String, String)| {
+            labels.and_then(|labels| labels.get(key)).is_some_and(|given| given == value)
+        };
         self.mark.as_ref().is_none_or(has)
+    }
+
+    /// The configuration of a container, in the words of its engine. It is asked for once: no verb
+    /// changes it, and an ID is never given again. `None` when it is gone.
+    pub async fn configuration(&self, engine: &Api, id: &str) -> Option<Arc<Value>> {
+        let known = lock(&self.inspected).get(id).cloned();
+        if known.is_some() {
+            return known;
+        }
+        let inspect = Arc::new(engine.get(&format!("/containers/{id}/json")).await.ok()?);
+        lock(&self.inspected).insert(id.to_owned(), Arc::clone(&inspect));
+        Some(inspect)
     }
 
     /// The container rows of the manager, in any state.
@@ -71,8 +91,8 @@ impl Endpoints {
     /// # Errors
     /// What the manager said, or why it could not be reached.
     pub async fn containers(&self) -> Result<Vec<Row>, String> {
-        let rows = self.manager.get(LIST).await?;
-        let rows = rows.as_array().into_iter().flatten().filter(|row| self.counts(row));
+        let rows: Vec<Listed> = self.manager.get_as(LIST).await?;
+        let rows = rows.into_iter().filter(|row| self.counts(row));
         let mut rows: Vec<Row> = rows.map(Row::from_manager).collect();
         rows.sort_by(|a, b| (&a.name, &a.node).cmp(&(&b.name, &b.node)));
         Ok(rows)
@@ -83,10 +103,10 @@ impl Endpoints {
     /// # Errors
     /// As [`Endpoints::containers`].
     pub async fn info(&self) -> Result<Info, String> {
-        let mut info = Info::parse(&self.manager.get("/info").await?);
+        let mut info = Info::from(self.manager.get_as::<Document>("/info").await?);
         if self.mark.is_some() {
-            let rows = self.manager.get(LIST).await?;
-            let others = rows.as_array().into_iter().flatten().filter(|row| !self.counts(row));
+            let rows: Vec<Listed> = self.manager.get_as(LIST).await?;
+            let others = rows.into_iter().filter(|row| !self.counts(row));
             others.map(Row::from_manager).for_each(|row| info.leave_out(&row));
         }
         Ok(info)
@@ -149,6 +169,10 @@ impl Endpoints {
     }
 }
 
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// One container as the manager lists it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row {
@@ -166,30 +190,51 @@ pub struct Row {
     pub ports: BTreeSet<String>,
 }
 
+/// What is read of a row of `GET /containers/json`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct Listed {
+    id: String,
+    names: Option<Vec<String>>,
+    image: String,
+    state: String,
+    ports: Option<Vec<Port>>,
+    labels: Option<BTreeMap<String, String>>,
+}
+
+/// What is read of one of its ports.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+struct Port {
+    #[serde(rename = "IP")]
+    ip: String,
+    private_port: u16,
+    public_port: Option<u16>,
+    #[serde(rename = "Type")]
+    kind: String,
+}
+
 impl Row {
-    fn from_manager(row: &Value) -> Self {
-        let full = row["Names"][0].as_str().unwrap_or_default().trim_start_matches('/');
-        let (node, name) = full.split_once('/').unwrap_or(("", full));
-        Self { name: name.into(), node: node.into(), ..Self::without_name(row) }
+    fn from_manager(listed: Listed) -> Self {
+        let row = Self::from_engine(listed);
+        match row.name.split_once('/') {
+            Some((node, name)) => Self { name: name.into(), node: node.into(), ..row },
+            None => row,
+        }
     }
 
     /// Reads a row of an engine's own list, whose names carry no node.
     #[must_use]
-    pub fn from_engine(row: &Value) -> Self {
-        let name = row["Names"][0].as_str().unwrap_or_default().trim_start_matches('/');
-        Self { name: name.into(), ..Self::without_name(row) }
-    }
-
-    fn without_name(row: &Value) -> Self {
-        let text = |key: &str| row[key].as_str().unwrap_or_default().to_owned();
-        let ports = row["Ports"].as_array().into_iter().flatten().filter_map(port_text).collect();
+    pub fn from_engine(listed: Listed) -> Self {
+        let Listed { id, names, image, state, ports, labels: _ } = listed;
+        let name = names.into_iter().flatten().next().unwrap_or_default();
         Self {
-            id: text("Id"),
-            name: String::new(),
+            id,
+            name: name.trim_start_matches('/').to_owned(),
             node: String::new(),
-            image: text("Image"),
-            state: text("State"),
-            ports,
+            image,
+            state,
+            ports: ports.iter().flatten().filter_map(port_text).collect(),
         }
     }
 
@@ -205,14 +250,10 @@ impl Row {
 
 /// `IP:public->private/type` of a row's port; `None` for one that is only exposed, and for the
 /// IPv6 twin that newer engines list beside each IPv4 binding.
-fn port_text(port: &Value) -> Option<String> {
-    let public = port["PublicPort"].as_u64()?;
-    let ip = port["IP"].as_str().unwrap_or_default();
-    if ip.contains(':') {
-        return None;
-    }
-    let kind = port["Type"].as_str().unwrap_or("tcp");
-    Some(format!("{ip}:{public}->{}/{kind}", port["PrivatePort"]))
+fn port_text(port: &Port) -> Option<String> {
+    let Port { ip, private_port, public_port, kind } = port;
+    let public = public_port.filter(|_| !ip.contains(':'))?;
+    Some(format!("{ip}:{public}->{private_port}/{kind}"))
 }
 
 /// Replaces a host port from the range engines choose from (32768 and up) by `*`.
@@ -282,22 +323,37 @@ impl Counts {
     }
 }
 
+/// What is read of `GET /info`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct Document {
+    containers: u64,
+    containers_running: u64,
+    containers_paused: u64,
+    containers_stopped: u64,
+    system_status: Option<Vec<(String, String)>>,
+}
+
 impl Info {
-    /// Reads the rows of `SystemStatus`: names have one leading blank, their details two and a
-    /// corner.
+    /// Reads what is known of a manager's `/info`; what is not as it should be counts as absent.
     #[must_use]
     pub fn parse(info: &Value) -> Self {
-        let number = |key: &str| info[key].as_u64().unwrap_or_default();
+        Document::deserialize(info).unwrap_or_default().into()
+    }
+}
+
+impl From<Document> for Info {
+    /// Reads the rows of `SystemStatus`: names have one leading blank, their details two and a
+    /// corner.
+    fn from(info: Document) -> Self {
         let counts = Counts {
-            total: number("Containers"),
-            running: number("ContainersRunning"),
-            paused: number("ContainersPaused"),
-            stopped: number("ContainersStopped"),
+            total: info.containers,
+            running: info.containers_running,
+            paused: info.containers_paused,
+            stopped: info.containers_stopped,
         };
         let mut out = Self { counts, ..Self::default() };
-        for row in info["SystemStatus"].as_array().into_iter().flatten() {
-            let key = row[0].as_str().unwrap_or_default();
-            let value = row[1].as_str().unwrap_or_default().to_owned();
+        for (key, value) in info.system_status.into_iter().flatten() {
             if let Some(detail) = key.strip_prefix("  └ ") {
                 match (detail, out.nodes.last_mut()) {
                     ("Status", Some(node)) => node.status = value,
@@ -312,7 +368,7 @@ impl Info {
             } else if let Some(name) = key.strip_prefix(' ') {
                 out.nodes.push(InfoNode { name: name.into(), addr: value, ..InfoNode::default() });
             } else {
-                match key {
+                match key.as_str() {
                     "Strategy" => out.strategy = value,
                     "Nodes" => out.count = value.parse().unwrap_or_default(),
                     _ => {}
@@ -321,7 +377,9 @@ impl Info {
         }
         out
     }
+}
 
+impl Info {
     /// Takes a container of somebody else out of all counts.
     fn leave_out(&mut self, row: &Row) {
         let node = self.nodes.iter_mut().find(|node| node.name == row.node);
@@ -366,7 +424,7 @@ mod tests {
 
     #[test]
     fn the_rows_of_info_become_nodes() {
-        let info = Info::parse(&json!({
+        let info: Document = serde_json::from_value(json!({
             "Containers": 3, "ContainersRunning": 2,
             "SystemStatus": [
                 ["Role", "primary"], ["Strategy", "spread"], ["Nodes", "2"],
@@ -376,7 +434,9 @@ mod tests {
                 [" (unknown)", "10.0.0.2:2375"], ["  └ Status", "Pending"],
                 ["  └ Error", "Cannot connect"],
             ],
-        }));
+        }))
+        .unwrap();
+        let info = Info::from(info);
         assert_eq!((info.count, info.healthy(), info.counts.running), (2, 1, 2));
         let counts = Counts { total: 3, running: 2, paused: 0, stopped: 1 };
         assert_eq!(info.nodes[0].counts, counts);

@@ -13,6 +13,7 @@ use testcontainers::{
 };
 
 use super::certs;
+use super::identity::Identities;
 use super::images::{Images, with_tag};
 use super::labels::{Owner, STORE};
 use super::network;
@@ -58,6 +59,8 @@ pub(super) struct Plan<'a> {
     pub(super) manager: Option<&'a Path>,
     /// The certificates of a cluster with TLS.
     pub(super) pki: Option<&'a Pki>,
+    /// The IDs that engines are to have.
+    pub(super) identities: Identities,
 }
 
 impl Plan<'_> {
@@ -110,6 +113,7 @@ impl Plan<'_> {
         if let Some(pki) = self.pki {
             request = with_files(request, &certs::of_node(pki, host));
         }
+        request = self.identities.give(request, host);
         let (privilege, cpuset) = (self.privilege, self.cpuset(index, host));
         let memory = host.engine.as_ref().map(|engine| engine.memory.max(LEAST_MEMORY));
         let memory = memory.and_then(|bytes| i64::try_from(bytes).ok());
@@ -143,9 +147,9 @@ impl Plan<'_> {
         if host.engine.is_some() {
             processes.push(self.engine(host));
         }
-        if host.agent {
+        if let Some(agent) = &host.agent {
             let gates = [self.store_gates(), self.engine_gates(host)].concat();
-            let argv = own(self.cluster.agent_args(host));
+            let argv = own(self.cluster.agent_args(host, agent));
             processes.push(Process { name: "agent".into(), argv, gates, uncertified: None });
         }
         if let Some(manager) = &host.manager {

@@ -14,6 +14,7 @@ pub mod faults;
 pub mod gc;
 pub mod guard;
 mod hosts;
+mod identity;
 pub mod images;
 mod labels;
 mod logs;
@@ -39,6 +40,7 @@ use tokio::time::Instant;
 
 use self::guard::Guard;
 use self::hosts::{Plan, Running};
+use self::identity::Identities;
 use self::images::{Source, Wanted};
 use self::labels::Owner;
 use self::logs::Board;
@@ -46,7 +48,7 @@ use super::{Fault, World, WorldError};
 use crate::event::{Memory, SharedSink};
 use crate::pki::{Keys, Pki};
 use crate::scenario::cluster::{Cluster, Host};
-use crate::scenario::{CertKind, Diagnostic, Holder};
+use crate::scenario::{CertKind, Holder};
 
 /// How long nothing of a run must have been seen when it was taken down while it came up: the
 /// engine may still be carrying out what was asked of it.
@@ -112,9 +114,6 @@ impl DockerWorld {
     /// # Errors
     /// The cluster has something that this world cannot do.
     pub fn new(cluster: Cluster, options: Options) -> Result<Self, WorldError> {
-        if let Some(mistake) = unsupported(&cluster) {
-            return Err(WorldError::new(mistake.title, mistake.label));
-        }
         if let Some(manager) = &options.manager
             && !manager.is_file()
         {
@@ -192,6 +191,7 @@ impl DockerWorld {
             cpus: cpus(&info),
             manager: self.options.manager.as_deref(),
             pki: self.pki.as_deref(),
+            identities: Identities::new(&self.cluster),
         };
         tell_limits(&plan, &self.options.progress);
         let board = Board::new(self.options.sink.clone(), begin);
@@ -325,15 +325,6 @@ fn tell_limits(plan: &Plan<'_>, progress: &Progress) {
             progress(&format!("this machine has {has} CPUs: so has {name} instead of {wants}"));
         }
     }
-}
-
-/// What this world cannot do of a cluster.
-#[must_use]
-pub fn unsupported(cluster: &Cluster) -> Option<Diagnostic> {
-    cluster.engines().find(|(_, engine)| engine.id.is_some())?;
-    let title = "engines choose their own IDs: clusters that give them run in the simulator";
-    let label = "leave out `--on docker`, or `id`";
-    Some(Diagnostic { place: None, title: title.into(), label: label.into(), notes: Vec::new() })
 }
 
 /// Makes every image that a usual cluster needs, so that the first run does not have to.

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use swarm::ctx::{BoxFuture, Ctx};
+use swarm::manager::Manager;
 
 use crate::pki::Pki;
 use crate::scenario::{CertKind, Holder};
@@ -54,6 +55,11 @@ pub trait World: Send {
 
     /// The certificates of a cluster with TLS, once it is up.
     fn pki(&self) -> Option<Arc<Pki>>;
+
+    /// The manager of this host, where it is one of ours, runs, and can be asked past its API.
+    fn manager(&self, _host: &str) -> Option<Arc<Manager>> {
+        None
+    }
 
     /// Gives a server another certificate and restarts it, so that it shows the new one from now
     /// on. Containers of an engine that restarts so end, unless they are to be restarted.

@@ -17,6 +17,7 @@ mod values;
 use std::sync::Arc;
 
 use crate::ctx::{Ctx, Level, Log, Record};
+use crate::manager::Manager;
 
 use grammar::{Misuse, Parsed};
 use help::Command;
@@ -41,6 +42,9 @@ pub struct Environment {
     pub out: Sink,
     /// Standard error.
     pub err: Sink,
+    /// Is given the manager as soon as there is one: whoever runs it in a process of its own can ask
+    /// it what no client can.
+    pub manager: Box<dyn Fn(&Arc<Manager>) + Send + Sync>,
     /// The world. Its log takes every level: the command line filters.
     pub ctx: Ctx,
 }

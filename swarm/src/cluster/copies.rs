@@ -170,6 +170,25 @@ impl<'a> Copy<'a> {
     }
 }
 
+/// Whether a replacement with this swarm ID and lineage may have the name of the container: it
+/// stands for it, or both stand for the same original. Anything else keeps its name, a stranger
+/// with a copied swarm ID as well.
+pub(super) fn gives_way(
+    node: &Node,
+    container: &Container,
+    swarm_id: &str,
+    lineage: &Lineage,
+) -> bool {
+    let Some(own) = container.facts.swarm_id.as_deref() else { return false };
+    if own != swarm_id || inherits(node, container, super::SWARM_ID_LABEL, own) {
+        return false;
+    }
+    let sibling = Copy::of(node, container)
+        .and_then(|copy| copy.lineage)
+        .is_some_and(|its| its.from.first() == lineage.from.first());
+    lineage.from.contains(&container.id) || sibling
+}
+
 /// Whether a label of a container comes from its image: then it says something of whatever was
 /// committed, and nothing of the container.
 fn inherits(node: &Node, container: &Container, label: &str, value: &str) -> bool {

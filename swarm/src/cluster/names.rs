@@ -1,6 +1,9 @@
 //! Claims made while a call to an engine is under way: no name and no resource is promised twice.
 
-use super::{Cluster, Facts, NameTaken, Node, Refusal, Reservation, SWARM_ID_LABEL};
+use super::copies::gives_way;
+use super::{
+    Cluster, Container, Facts, Lineage, NameTaken, Node, Refusal, Reservation, SWARM_ID_LABEL,
+};
 use crate::scheduler::{Rejection, Request, Scheduler};
 
 impl Cluster {
@@ -13,21 +16,26 @@ impl Cluster {
         self.check_name_for(name, None)
     }
 
-    /// As [`Cluster::check_name`]; what has the same swarm ID does not count, as a replacement gets
-    /// the name of the container it replaces.
-    fn check_name_for(&self, name: &str, swarm_id: Option<&str>) -> Result<(), NameTaken> {
+    /// As [`Cluster::check_name`]; a replacement, which is `Some` swarm ID and lineage, gets the
+    /// name of the copies it stands for.
+    fn check_name_for(
+        &self,
+        name: &str,
+        replacement: Option<(&str, &Lineage)>,
+    ) -> Result<(), NameTaken> {
         let bare = bare(name);
         if bare.is_empty() {
             return Ok(());
         }
-        let mut names = self
+        let holds = |node: &Node, container: &Container| {
+            container.facts.names.iter().any(|taken| self::bare(taken) == bare)
+                && !replacement
+                    .is_some_and(|(swarm_id, its)| gives_way(node, container, swarm_id, its))
+        };
+        let held = self
             .registered()
-            .flat_map(|node| node.containers.values())
-            .filter(|container| {
-                swarm_id.is_none() || container.facts.swarm_id.as_deref() != swarm_id
-            })
-            .flat_map(|container| &container.facts.names);
-        let taken = names.any(|taken| self::bare(taken) == bare)
+            .any(|node| node.containers.values().any(|container| holds(node, container)));
+        let taken = held
             || self.reservations.values().any(|reservation| reservation.name == bare)
             || self.renames.contains_key(bare);
         if taken { Err(NameTaken(name.to_owned())) } else { Ok(()) }
@@ -46,7 +54,8 @@ impl Cluster {
         scheduler: &Scheduler,
         random: &mut dyn FnMut(u64) -> u64,
     ) -> Result<Reservation, Refusal> {
-        self.check_name_for(&request.name, Some(swarm_id)).map_err(Refusal::Name)?;
+        let replacement = request.facts.lineage.as_ref().map(|lineage| (swarm_id, lineage));
+        self.check_name_for(&request.name, replacement).map_err(Refusal::Name)?;
         if self.reservations.contains_key(swarm_id) {
             let message = format!("Conflict: a container with swarm ID {swarm_id} is being made");
             return Err(Refusal::Scheduling(Rejection { message, ..Rejection::default() }));
@@ -112,7 +121,8 @@ fn bare(name: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{addr, cluster, now, put, request};
+    use super::super::LINEAGE_LABEL;
+    use super::super::testing::{addr, cluster, container_id, now, put, request};
     use super::*;
     use serde_json::{Value, json};
 
@@ -144,6 +154,41 @@ mod tests {
         assert!(reserve(&mut cluster, "new", "s3", json!({})).is_ok());
         cluster.release("s1");
         assert!(cluster.check_name("db").is_ok());
+    }
+
+    /// Replacements meet the copies they stand for; a stranger keeps its name whatever its labels
+    /// say that it was committed with.
+    #[test]
+    fn a_replacement_gets_only_the_name_of_its_own_copies() {
+        let lineage = |from: &str| {
+            json!({"generation": 1, "running": true, "from": [container_id(from)]}).to_string()
+        };
+        let holder = |swarm_id: &str, from: &str, image: &[&str]| {
+            let mut cluster = cluster(&["node-1", "node-2"]);
+            let mut labels = json!({SWARM_ID_LABEL: swarm_id, LINEAGE_LABEL: lineage(from)});
+            let committed: serde_json::Map<_, _> =
+                image.iter().map(|key| ((*key).to_owned(), labels[*key].clone())).collect();
+            cluster.set_images(&addr(1), vec![json!({"Id": "i", "Labels": committed})]);
+            if from.is_empty() {
+                labels[LINEAGE_LABEL] = Value::Null;
+            }
+            let made = json!({"Image": "i", "Config": {"Labels": labels}});
+            put(&mut cluster, 1, "web", &made);
+            cluster
+        };
+        let replace = |mut cluster: Cluster, from: &str| {
+            let body = json!({"Labels": {LINEAGE_LABEL: lineage(from)}});
+            reserve(&mut cluster, "web", "s1", body).is_ok()
+        };
+        assert!(replace(holder("s1", "", &[]), "web"), "it stands for it");
+        assert!(replace(holder("s1", "first", &[]), "first"), "both stand for the same");
+        assert!(!replace(holder("s1", "", &[]), "other"), "an equal swarm ID is not enough");
+        assert!(!replace(holder("s1", "first", &[]), "other"));
+        assert!(!replace(holder("s2", "first", &[]), "first"), "another swarm ID");
+        assert!(!replace(holder("s1", "first", &[SWARM_ID_LABEL, LINEAGE_LABEL]), "first"));
+        assert!(!replace(holder("s1", "first", &[LINEAGE_LABEL]), "first"));
+        let mut cluster = holder("s1", "", &[]);
+        assert!(reserve(&mut cluster, "web", "s1", json!({})).is_err(), "no replacement at all");
     }
 
     #[test]

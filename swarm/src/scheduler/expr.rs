@@ -36,7 +36,8 @@ pub struct Expr {
 }
 
 impl Expr {
-    /// Parses an expression.
+    /// Parses an expression. A single `=`, the form of 2014, is read as `==` where nothing else
+    /// could be meant: see [`old_form`].
     ///
     /// # Errors
     /// The classic manager's text.
@@ -45,6 +46,8 @@ impl Expr {
             (key, false, value)
         } else if let Some((key, value)) = text.split_once("!=") {
             (key, true, value)
+        } else if let Some((key, value)) = old_form(text) {
+            (key, false, value)
         } else {
             return Err("One of operator ==, != is expected".to_owned());
         };
@@ -103,6 +106,15 @@ impl fmt::Display for Expr {
     }
 }
 
+/// Key and value of `key=value`. The form knew neither wishes nor other operators, so a value that
+/// begins like one (`=~x`, `=!x`) is refused rather than guessed at, and so is anything else that
+/// `==` would refuse: then the classic text says which operators there are.
+fn old_form(text: &str) -> Option<(&str, &str)> {
+    let (key, value) = text.split_once('=')?;
+    let fits = KEY.is_match(key) && VALUE.is_match(value) && !value.starts_with(['~', '!', '=']);
+    fits.then_some((key, value))
+}
+
 /// Between slashes stands a regular expression, anywhere in the candidate; otherwise the whole
 /// candidate is meant, and only `*` is translated. A single slash is an ordinary character (on
 /// which the classic manager panics).
@@ -131,7 +143,7 @@ mod tests {
     #[test]
     fn what_is_no_expression() {
         let operator = "One of operator ==, != is expected";
-        for text in ["", "a", "storage=ssd", "storage>ssd", "storage=!ssd", "=", "!"] {
+        for text in ["", "a", "storage>ssd", "storage<=1", "z=1", "=ssd", "storage=", "=", "!"] {
             assert_eq!(error(text), operator, "{text}");
         }
         assert_eq!(error("z==1"), "Key 'z' is invalid");
@@ -143,6 +155,22 @@ mod tests {
             let text = format!("zone=={value}");
             assert_eq!(error(&text), format!("Value '{value}' is invalid"));
         }
+    }
+
+    #[test]
+    fn a_single_equals_sign_is_read_as_two_where_nothing_else_is_meant() {
+        for value in ["ssd", "s*", "/^s+d$/", "a|b", "/", "(", " "] {
+            let old = Expr::parse(&format!("storage={value}")).expect(value);
+            assert_eq!(old.to_string(), format!("storage=={value}"));
+        }
+        let operator = "One of operator ==, != is expected";
+        for value in ["~ssd", "!ssd", "~", "a=b", "a,b", "\"ssd\"", "a@b", "{a}", "~/x/"] {
+            assert_eq!(error(&format!("storage={value}")), operator, "{value}");
+        }
+        // Two characters are an operator wherever they stand.
+        assert_eq!(error("a=!b==c"), "Key 'a=!b' is invalid");
+        assert_eq!(error("key=a!=b"), "Key 'key=a' is invalid");
+        assert_eq!(Expr::parse("key===b").expect("a value may begin so").pattern, "=b");
     }
 
     #[test]
@@ -207,7 +235,8 @@ mod tests {
             text in "[a-z_]{0,3}(==|!=|=)?[~=!]?[a-z*/()+\\[\\]\\\\^$|.?]{0,8}",
         ) {
             if let Ok(expr) = Expr::parse(&text) {
-                prop_assert_eq!(expr.to_string(), text);
+                let two = if text.contains("==") || text.contains("!=") { "=" } else { "==" };
+                prop_assert_eq!(expr.to_string(), text.replacen('=', two, 1));
             }
         }
     }

@@ -1,5 +1,6 @@
 //! Which node gets a container. Pure: cluster state + request (+ randomness) -> node, or why not.
 
+mod explain;
 mod expr;
 mod filter;
 mod request;
@@ -8,13 +9,13 @@ mod strategy;
 mod tests;
 mod view;
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use crate::cluster::{Cluster, Options};
 use filter::Test;
 use view::View;
 
+pub use explain::{Explained, Explanation, Pass, Verdict};
 pub use expr::Expr;
 pub use request::{Dependency, Request};
 
@@ -29,13 +30,11 @@ pub struct Placement {
     pub summary: String,
 }
 
-/// Why no node fits. `message` is the classic manager's text.
+/// Why no node fits, in the classic manager's words. [`Scheduler::explain`] says more.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rejection {
     /// What the client is told.
     pub message: String,
-    /// For each node's name, the filter that refused it and why.
-    pub nodes: BTreeMap<String, String>,
 }
 
 /// Filters, run in this order, and a strategy.
@@ -188,27 +187,8 @@ impl Scheduler {
                 placement.summary.push_str(", soft expressions dropped");
                 Ok(placement)
             }
-            Err(message) => {
-                let nodes = self.reasons(&views, options, request, Soft::Ignored);
-                Err(Rejection { message, nodes: by_name(&views, nodes) })
-            }
+            Err(message) => Err(Rejection { message }),
         }
-    }
-
-    /// For each registered node in the order of names, `fits` or the first reason why not. Soft
-    /// expressions count if the request can be placed with them.
-    #[must_use]
-    pub fn explain(&self, cluster: &Cluster, request: &Request) -> Vec<(String, String)> {
-        let views = View::all(cluster);
-        let options = cluster.options();
-        // The order among the fitting nodes does not matter here, so neither does the dice.
-        let enforced = self.pass(&views, options, request, Soft::Enforced, &mut |_| 0).is_ok();
-        let soft = if enforced { Soft::Enforced } else { Soft::Ignored };
-        let reasons = self.reasons(&views, options, request, soft);
-        let named = views.iter().zip(reasons).map(|(view, reason)| {
-            (view.node.label().to_owned(), reason.unwrap_or_else(|| "fits".to_owned()))
-        });
-        named.collect()
     }
 
     /// Runs all filters and ranks what is left. An error is the classic manager's text.
@@ -259,53 +239,10 @@ impl Scheduler {
         }
         Ok(Placement { ranked: ranked.iter().map(|v| v.node.addr.clone()).collect(), summary })
     }
-
-    /// For each view, why it does not fit; `None` if it does.
-    fn reasons(
-        &self,
-        views: &[View<'_>],
-        options: &Options,
-        request: &Request,
-        soft: Soft,
-    ) -> Vec<Option<String>> {
-        let mut tests = Vec::with_capacity(self.filters.len());
-        for filter in &self.filters {
-            match filter.test(request, soft) {
-                Ok(test) => tests.push((filter.as_str(), test)),
-                Err(error) => {
-                    let reason = format!("{}: {error}", filter.as_str());
-                    return vec![Some(reason); views.len()];
-                }
-            }
-        }
-        let reason = |view: &View<'_>| {
-            let refused = tests.iter().find(|(_, test)| !test.fits(view));
-            match refused {
-                Some((name, test)) => Some(format!("{name}: {}", test.reason(view))),
-                None => self.strategy.reason(view, options, request),
-            }
-        };
-        views.iter().map(reason).collect()
-    }
 }
 
 /// One line for each filter that looks at something in the request.
 fn conditions(tests: &[Box<dyn Test>]) -> String {
     let lines = tests.iter().map(|test| test.conditions()).filter(|items| !items.is_empty());
     lines.map(|items| format!("\n[{}]", items.join(" "))).collect()
-}
-
-/// Reasons by node name. Nodes may share a name: then the address is added.
-fn by_name(views: &[View<'_>], reasons: Vec<Option<String>>) -> BTreeMap<String, String> {
-    let mut nodes = BTreeMap::new();
-    for (view, reason) in views.iter().zip(reasons) {
-        let Some(reason) = reason else { continue };
-        let name = view.node.label();
-        let key = match nodes.contains_key(name) {
-            true => format!("{name} ({})", view.node.addr),
-            false => name.to_owned(),
-        };
-        nodes.insert(key, reason);
-    }
-    nodes
 }

@@ -85,9 +85,12 @@ impl Request {
     /// Whether a constraint nails it to a node.
     #[must_use]
     pub fn has_hard_node_constraint(&self) -> bool {
-        self.constraints
-            .iter()
-            .any(|text| text.strip_prefix("node==").is_some_and(|node| !node.starts_with('~')))
+        self.constraints.iter().any(|text| {
+            // One `=` says the same.
+            let value = text.strip_prefix("node=");
+            let value = value.map(|value| value.strip_prefix('=').unwrap_or(value));
+            value.is_some_and(|node| !node.starts_with('~'))
+        })
     }
 
     /// Adds a constraint of the manager's own, also to the label in `body`, so that it still holds
@@ -286,8 +289,8 @@ mod tests {
             let request = Request { constraints: vec![text.to_owned()], ..Request::default() };
             request.has_hard_node_constraint()
         };
-        assert!(nailed("node==node-1"));
-        for text in ["node==~node-1", "node!=node-1", "nodes==a", "zone==node==a"] {
+        assert!(nailed("node==node-1") && nailed("node=node-1") && nailed("node===~x"));
+        for text in ["node==~node-1", "node=~node-1", "node!=node-1", "nodes==a", "zone==node==a"] {
             assert!(!nailed(text), "{text}");
         }
     }

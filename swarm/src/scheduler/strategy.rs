@@ -39,30 +39,36 @@ impl Strategy {
         weighed.into_iter().map(|(_, _, view)| view).collect()
     }
 
-    /// Why the node cannot take the request, for people; `None` if it can.
+    /// What the node has too little of, and why that is so, for people; `None` if it can take the
+    /// request.
     pub(super) fn reason(
         self,
         view: &View<'_>,
         options: &Options,
         request: &Request,
-    ) -> Option<String> {
+    ) -> Option<(&'static str, String)> {
         if self == Self::Random || self.weigh(view, options, request).is_some() {
             return None;
         }
         let load = Load::of(view, options);
         Some(if score(request.facts.cpus, load.cpus.0, load.cpus.1).is_none() {
             let ((used, total), asked) = (load.cpus, request.facts.cpus);
-            format!("resources: {asked} CPUs asked, {used} of {total} reserved")
+            ("CPUs", format!("{asked} CPUs asked, {used} of {total} reserved"))
         } else {
             let ((used, total), asked) = (load.memory, request.facts.memory);
             let [asked, used, total] = [asked, used, total].map(bytes_text);
-            format!("resources: {asked} of memory asked, {used} of {total} reserved")
+            ("memory", format!("{asked} of memory asked, {used} of {total} reserved"))
         })
     }
 
     /// How well the node would fit: the less the better for spread, the more for binpack. `None`
     /// if it has not enough left.
-    fn weigh(self, view: &View<'_>, options: &Options, request: &Request) -> Option<i128> {
+    pub(super) fn weigh(
+        self,
+        view: &View<'_>,
+        options: &Options,
+        request: &Request,
+    ) -> Option<i128> {
         let load = Load::of(view, options);
         let cpus = score(request.facts.cpus, load.cpus.0, load.cpus.1)?;
         let memory = score(request.facts.memory, load.memory.0, load.memory.1)?;

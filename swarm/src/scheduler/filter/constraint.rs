@@ -26,6 +26,10 @@ impl Test for Constraint {
         self.0.first_unmet(|expr| holds(expr, view.node)).is_none()
     }
 
+    fn wanted(&self, view: &View<'_>) -> String {
+        self.0.first_unmet(|expr| holds(expr, view.node)).map_or_else(String::new, Expr::to_string)
+    }
+
     fn reason(&self, view: &View<'_>) -> String {
         let unmet = self.0.first_unmet(|expr| holds(expr, view.node));
         unmet.map_or_else(String::new, |expr| format!("{expr} ({})", actual(expr, view.node)))

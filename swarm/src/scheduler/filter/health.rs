@@ -10,6 +10,10 @@ impl Test for Health {
         view.node.is_healthy()
     }
 
+    fn wanted(&self, _view: &View<'_>) -> String {
+        String::new()
+    }
+
     fn reason(&self, view: &View<'_>) -> String {
         let state = view.node.state.as_str();
         match view.node.error.as_str() {

@@ -17,6 +17,10 @@ pub(crate) trait Test {
     /// Whether the node passes.
     fn fits(&self, view: &View<'_>) -> bool;
 
+    /// The demand that a node does not meet, as short as the log wants it; empty where the
+    /// filter's name says it all.
+    fn wanted(&self, view: &View<'_>) -> String;
+
     /// Why a node that does not pass does not, for people.
     fn reason(&self, view: &View<'_>) -> String;
 
@@ -31,6 +35,16 @@ pub(crate) trait Test {
 }
 
 impl Filter {
+    /// The expressions of the request that the filter reads, if it reads any.
+    pub(crate) fn expressions(self, request: &Request) -> Option<&[String]> {
+        match self {
+            Self::Affinity => Some(&request.affinities),
+            Self::Constraint => Some(&request.constraints),
+            Self::Whitelist => Some(&request.whitelists),
+            Self::Health | Self::Port | Self::ContainerSlots | Self::Dependency => None,
+        }
+    }
+
     /// Makes the filter ready for `request`.
     ///
     /// # Errors

@@ -35,6 +35,10 @@ impl Test for BridgeMode {
         self.conflict(view).is_none()
     }
 
+    fn wanted(&self, view: &View<'_>) -> String {
+        self.conflict(view).map_or_else(String::new, |(port, _)| port.port.clone())
+    }
+
     fn reason(&self, view: &View<'_>) -> String {
         self.conflict(view).map_or_else(String::new, |(port, facts)| {
             format!("{} is taken by {}", port.port, display_name(facts))
@@ -61,6 +65,10 @@ impl HostMode {
 impl Test for HostMode {
     fn fits(&self, view: &View<'_>) -> bool {
         self.conflict(view).is_none()
+    }
+
+    fn wanted(&self, view: &View<'_>) -> String {
+        self.conflict(view).map_or_else(String::new, |(port, _)| port.to_owned())
     }
 
     fn reason(&self, view: &View<'_>) -> String {

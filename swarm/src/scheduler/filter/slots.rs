@@ -16,6 +16,10 @@ impl Test for Slots {
         limit(view).is_none_or(|limit| i64::try_from(view.count()).is_ok_and(|n| n < limit))
     }
 
+    fn wanted(&self, _view: &View<'_>) -> String {
+        String::new()
+    }
+
     fn reason(&self, view: &View<'_>) -> String {
         format!("{} of {} taken", view.count(), limit(view).unwrap_or_default())
     }

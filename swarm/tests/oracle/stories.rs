@@ -89,6 +89,8 @@ fn check(machine: &Machine, turn: usize) -> Outcome {
     for node in naive::nodes(&machine.known) {
         check_node(machine, &node)?;
     }
+    let consistent = machine.real.check_consistency();
+    prop_assert!(consistent.is_ok(), "index and truth part: {:?}", consistent);
     check_lookups(machine, turn)
 }
 

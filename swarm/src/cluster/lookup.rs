@@ -78,7 +78,8 @@ impl Cluster {
         };
         let after_node = text
             .match_indices('/')
-            .filter_map(move |(at, _)| is_node(&text[..at]).then(|| &text[at + 1..]));
+            .filter(move |(at, _)| is_node(&text[..*at]))
+            .map(|(at, _)| &text[at + 1..]);
         // A name without its slash, or with it.
         let bare = [Some(text), text.strip_prefix('/')].into_iter().flatten();
         let handles = bare.chain(after_node).flat_map(|name| index.names.equal(name));

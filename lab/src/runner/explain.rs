@@ -34,7 +34,9 @@ pub async fn explain(
             Verdict::Fits { rank: Some(n), .. } => {
                 format!("{name:<14}fits, number {n} by {strategy}")
             }
-            Verdict::Fits { rank: None, .. } => format!("{name:<14}fits, any of them by {strategy}"),
+            Verdict::Fits { rank: None, .. } => {
+                format!("{name:<14}fits, any of them by {strategy}")
+            }
             refused @ Verdict::Refused { .. } => format!("{name:<14}refused by {refused}"),
         }
     };

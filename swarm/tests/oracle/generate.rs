@@ -43,10 +43,11 @@ fn swarm_id() -> impl Strategy<Value = Option<String>> {
 
 /// The label by which a replacement names what it stands for; mostly none.
 fn lineage() -> impl Strategy<Value = Option<String>> {
-    let some = (1..4_u32, any::<bool>(), vec(id(), 1..3)).prop_map(|(generation, running, from)| {
-        let told = json!({"generation": generation, "running": running, "from": from});
-        Some(told.to_string())
-    });
+    let some =
+        (1..4_u32, any::<bool>(), vec(id(), 1..3)).prop_map(|(generation, running, from)| {
+            let told = json!({"generation": generation, "running": running, "from": from});
+            Some(told.to_string())
+        });
     prop_oneof![5 => Just(None), 1 => some]
 }
 

@@ -141,7 +141,7 @@ fn is_true(explanation: Explanation, truth: &Trial, asked: &naive::Asked) -> Tes
 /// Compares trials of one filter.
 fn check_filter(filter: &'static str) {
     // So that failures are kept beside this file.
-    let config = Config { source_file: Some(file!()), ..config(2_500) };
+    let config = Config { source_file: Some(file!()), ..config() };
     let mut runner = TestRunner::new(config);
     runner.run(&trials_of(filter), |trial| agree(&trial, None)).expect("they agree");
 }
@@ -240,7 +240,7 @@ pub fn is_fair(trial: &Trial, fault: Option<&Fault>) -> TestResult {
 }
 
 proptest! {
-    #![proptest_config(config(4_000))]
+    #![proptest_config(config())]
 
     /// All filters, and some in any order, with every strategy.
     #[test]
@@ -267,7 +267,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(config(1_000))]
+    #![proptest_config(config())]
 
     #[test]
     fn random_is_fair(trial in trials_of_ranking("random")) {

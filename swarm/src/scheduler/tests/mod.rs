@@ -156,8 +156,10 @@ fn a_summary_counts_the_nodes_of_each_demand() {
     let asks = |host: serde_json::Value| json!({"HostConfig": host});
     assert_eq!(summary(&cluster, asks(json!({"CpuShares": 1}))), "resources CPUs 1");
     assert_eq!(summary(&cluster, asks(json!({"Memory": 8_i64 << 30}))), "resources memory 1");
-    assert_eq!(summary(&cluster, asks(json!({"Links": ["front:f", "big"]}))),
-        "dependency big 1, dependency front 2");
+    assert_eq!(
+        summary(&cluster, asks(json!({"Links": ["front:f", "big"]}))),
+        "dependency big 1, dependency front 2"
+    );
     let mut same = asks(json!({"NetworkMode": "host"}));
     same["ExposedPorts"] = json!({"80/tcp": {}});
     assert_eq!(summary(&cluster, same), "port 80/tcp 1");
@@ -172,7 +174,8 @@ fn an_explanation_tells_the_pass_the_ranks_and_the_scores() {
     put(&mut cluster, 2, "small", &json!({"HostConfig": {"CpuShares": 256}}));
     let explain = |strategy, env: &[&str]| {
         let request = request("", json!({"Env": env, "HostConfig": {"CpuShares": 1}}));
-        let explanation = Scheduler::new(Filter::ALL.to_vec(), strategy).explain(&cluster, &request);
+        let explanation =
+            Scheduler::new(Filter::ALL.to_vec(), strategy).explain(&cluster, &request);
         let rank = |node: Explained| match node.verdict {
             Verdict::Fits { rank, score } => Some((rank, score)),
             Verdict::Refused { .. } => None,
@@ -189,7 +192,10 @@ fn an_explanation_tells_the_pass_the_ranks_and_the_scores() {
     let binpack = vec![fits(2, 1125), fits(1, 1150), fits(3, 1125)];
     assert_eq!(explain(Strategy::Binpack, &[]).1, binpack);
     let any = Some((None, None));
-    assert_eq!(explain(Strategy::Random, &["constraint:zone==z2"]), (Pass::Hard, vec![None, any, any]));
+    assert_eq!(
+        explain(Strategy::Random, &["constraint:zone==z2"]),
+        (Pass::Hard, vec![None, any, any])
+    );
     // Nobody looks at a soft expression when its filter is off.
     let scheduler = Scheduler::new(vec![Filter::Health], Strategy::Spread);
     let soft = request("", json!({"Env": ["constraint:zone==~z9"]}));

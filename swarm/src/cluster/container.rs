@@ -1,11 +1,14 @@
 //! One container as the manager sees it.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde_json::Value;
 
 use super::Lineage;
+use super::index::Handle;
 
 /// What a container is doing. The texts are those of `docker ps --filter status=`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -55,6 +58,15 @@ pub struct HostPort {
     pub port: String,
 }
 
+impl HostPort {
+    /// Whether it is bound to all addresses. `::ffff:0.0.0.0` is all of IPv4 as well.
+    #[must_use]
+    pub fn is_everywhere(&self) -> bool {
+        let ip = self.ip.parse::<IpAddr>();
+        self.ip.is_empty() || ip.is_ok_and(|ip| ip.to_canonical().is_unspecified())
+    }
+}
+
 /// What scheduling, naming and listing need to know, read once from the raw JSON.
 #[derive(Clone, Debug, Default)]
 pub struct Facts {
@@ -101,8 +113,11 @@ pub struct Container {
     pub id: String,
     /// Its row in the engine's list, as sent.
     pub summary: Value,
-    /// What the engine's inspect said, as sent.
-    pub inspect: Value,
+    /// What the engine's inspect said, as sent; shared with what was known before, if it is news of
+    /// the list only.
+    pub inspect: Arc<Value>,
     /// What was read from both.
     pub facts: Facts,
+    /// Its number in the index, while it is known there.
+    pub(crate) handle: Handle,
 }

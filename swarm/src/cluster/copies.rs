@@ -249,6 +249,32 @@ impl Cluster {
         hidden
     }
 
+    /// Whether another copy stands for this container, as [`Cluster::superseded`] tells of all.
+    pub(super) fn is_superseded(&self, (node, container): &(&Node, &Container)) -> bool {
+        let Some(swarm_id) = container.facts.swarm_id.as_deref() else { return false };
+        if self.index.swarm_ids.equal(swarm_id).nth(1).is_none() {
+            return false;
+        }
+        let Some(copy) = Copy::of(node, container) else { return false };
+        let family = self.family(swarm_id);
+        family.iter().any(|other| other.belongs_to(&copy) && other.worth() > copy.worth())
+    }
+
+    /// The copies of a swarm ID on registered nodes, by address and ID.
+    fn family(&self, swarm_id: &str) -> Vec<Copy<'_>> {
+        let claims = self.index.swarm_ids.equal(swarm_id).map(|handle| self.index.claim(handle));
+        let claims = claims.filter(|(container, _)| {
+            !container.id.is_empty() && container.facts.swarm_id.as_deref() == Some(swarm_id)
+        });
+        let places = claims.filter_map(|(container, slot)| {
+            let node = self.nodes.at(slot).filter(|node| node.registered)?;
+            Copy::of(node, container)
+        });
+        let mut copies: Vec<Copy<'_>> = places.collect();
+        copies.sort_by_key(|copy| (copy.node.addr.as_str(), &*copy.container.id));
+        copies
+    }
+
     /// The label that a replacement for this container gets; `None` if it is not a manager's.
     #[must_use]
     pub fn lineage_of_replacement(&self, place: &Place) -> Option<String> {
@@ -280,8 +306,9 @@ impl Cluster {
     /// A container was made anew: the lost one is no longer known at its dead node, or it would be
     /// made again when its replacement is removed.
     pub fn replaced(&mut self, place: &Place) {
-        if let Some(node) = self.nodes.get_mut(&place.addr).filter(|node| !node.is_healthy()) {
-            node.containers.remove(&place.id);
+        let dead = self.nodes.get(&place.addr).filter(|node| !node.is_healthy());
+        if let Some(slot) = dead.map(|node| node.slot) {
+            self.take(slot, &place.id);
         }
         if let Some(node) = self.departed.get_mut(&place.addr) {
             node.containers.remove(&place.id);
@@ -300,25 +327,31 @@ impl Cluster {
     /// is a replacement, and with `lost` also those that want one.
     fn families(&self, lost: bool) -> BTreeMap<&str, Vec<Copy<'_>>> {
         let departed = || lost.then(|| self.departed.values()).into_iter().flatten();
-        let nodes = || self.registered().chain(departed());
-        let mut families: BTreeMap<&str, Vec<Copy<'_>>> = BTreeMap::new();
-        for node in nodes() {
-            // Most clusters have no such container, so the cheap questions come first.
-            let dead = lost && matches!(node.state, State::Unhealthy | State::Disconnected);
-            let suspects = node.containers.values().filter(|container| {
-                let facts = &container.facts;
-                facts.lineage.is_some() || dead && facts.labels.contains_key(POLICY_LABEL)
-            });
-            for copy in suspects.filter_map(|container| Copy::of(node, container)) {
-                if copy.lineage.is_some() || dead && copy.wants_replacement() {
-                    families.entry(copy.swarm_id()).or_default();
-                }
-            }
+        let is_suspect = |container: &Container| {
+            container.facts.lineage.is_some()
+                || lost && container.facts.labels.contains_key(POLICY_LABEL)
+        };
+        // Of live nodes only replacements, which an index knows; of dead ones whoever wants one.
+        let replacements = self.index.lineages.all().filter_map(|handle| {
+            let (container, slot) = self.index.claim(handle);
+            let node = self.nodes.at(slot).filter(|node| node.registered)?;
+            (!container.id.is_empty()).then_some((node, &**container))
+        });
+        let is_down = |node: &&Node| lost && node.state == State::Unhealthy;
+        let lost = self.registered().filter(is_down).chain(departed()).flat_map(|node| {
+            let suspects = node.containers.values().filter(|container| is_suspect(container));
+            suspects.map(move |container| (node, container))
+        });
+        let suspects = replacements.chain(lost);
+        let copies = suspects.filter_map(|(node, container)| Copy::of(node, container));
+        let copies = copies
+            .filter(|copy| copy.lineage.is_some() || is_dead(copy) && copy.wants_replacement());
+        let mut families: BTreeMap<&str, Vec<Copy<'_>>> =
+            copies.map(|copy| (copy.swarm_id(), Vec::new())).collect();
+        for (swarm_id, family) in &mut families {
+            *family = self.family(swarm_id);
         }
-        if families.is_empty() {
-            return families;
-        }
-        for copy in nodes().flat_map(copies) {
+        for copy in departed().flat_map(self::copies) {
             if let Some(family) = families.get_mut(copy.swarm_id()) {
                 family.push(copy);
             }

@@ -1,5 +1,7 @@
 //! Claims made while a call to an engine is under way: no name and no resource is promised twice.
 
+use std::sync::Arc;
+
 use super::copies::gives_way;
 use super::{
     Cluster, Container, Facts, Lineage, NameTaken, Node, Refusal, Reservation, SWARM_ID_LABEL,
@@ -27,16 +29,21 @@ impl Cluster {
         if bare.is_empty() {
             return Ok(());
         }
-        let holds = |node: &Node, container: &Container| {
-            container.facts.names.iter().any(|taken| self::bare(taken) == bare)
-                && !replacement
-                    .is_some_and(|(swarm_id, its)| gives_way(node, container, swarm_id, its))
+        let claims = self.index.names.equal(bare).map(|handle| self.index.claim(handle));
+        let mut held = claims.filter(|(container, slot)| {
+            // Creates under way are asked below, also those whose containers are known already.
+            !container.id.is_empty()
+                && self.index.registered.contains(*slot)
+                && container.facts.names.iter().any(|taken| self::bare(taken) == bare)
+        });
+        let keeps = |(container, slot): (&Arc<Container>, u32)| match replacement {
+            Some((swarm_id, its)) => {
+                !self.nodes.at(slot).is_some_and(|node| gives_way(node, container, swarm_id, its))
+            }
+            None => true,
         };
-        let held = self
-            .registered()
-            .any(|node| node.containers.values().any(|container| holds(node, container)));
-        let taken = held
-            || self.reservations.values().any(|reservation| reservation.name == bare)
+        let taken = held.any(keeps)
+            || self.reserved_names.contains_key(bare)
             || self.renames.contains_key(bare);
         if taken { Err(NameTaken(name.to_owned())) } else { Ok(()) }
     }
@@ -60,26 +67,25 @@ impl Cluster {
             let message = format!("Conflict: a container with swarm ID {swarm_id} is being made");
             return Err(Refusal::Scheduling(Rejection { message }));
         }
-        let placement = scheduler.place(self, request, random).map_err(Refusal::Scheduling)?;
-        let node = placement.ranked.first().expect("a placement names at least one node").clone();
+        let choice = scheduler.choose(self, request, random).map_err(Refusal::Scheduling)?;
         let mut facts = request.facts.clone();
         facts.swarm_id = Some(swarm_id.to_owned());
         facts.labels.insert(SWARM_ID_LABEL.to_owned(), swarm_id.to_owned());
         let reservation = Reservation {
             swarm_id: swarm_id.to_owned(),
             name: bare(&request.name).to_owned(),
-            node,
+            node: choice.node,
             facts,
-            summary: placement.summary,
+            summary: choice.summary,
         };
-        self.reservations.insert(swarm_id.to_owned(), reservation.clone());
+        self.add_reservation(reservation.clone());
         Ok(reservation)
     }
 
     /// Ends the claim of a create, whether it succeeded (then the container is in the cache and
     /// speaks for itself) or failed.
     pub fn release(&mut self, swarm_id: &str) {
-        self.reservations.remove(swarm_id);
+        self.drop_reservation(swarm_id);
     }
 
     /// Claims a name for a rename on the node at `addr`, until [`Cluster::release_name`]. (The
@@ -100,11 +106,9 @@ impl Cluster {
 
     /// The creates under way on a node whose containers are not in its cache yet.
     pub fn pending(&self, node: &Node) -> impl Iterator<Item = &Reservation> {
-        let of_node = self.reservations.values().filter(|pending| pending.node == node.addr);
-        of_node.filter(|pending| {
-            let mut cached = node.containers.values();
-            !cached.any(|container| container.facts.swarm_id.as_ref() == Some(&pending.swarm_id))
-        })
+        let slot = self.nodes.slot_of(&node.addr).filter(|slot| *slot == node.slot);
+        let pending = slot.into_iter().flat_map(|slot| self.index.pending_on(slot));
+        pending.filter_map(|swarm_id| self.reservations.get(swarm_id))
     }
 
     /// Everything that claims something of the node: its containers in any state and the creates

@@ -181,6 +181,7 @@ proptest! {
         for step in steps {
             world.apply(step);
             world.check();
+            world.cluster.check_consistency().expect("the index follows");
         }
         for (id, ..) in std::mem::take(&mut world.creates) {
             world.cluster.release(&id);

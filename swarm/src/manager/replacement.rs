@@ -178,7 +178,9 @@ mod tests {
         }
         let summary = json!({"Names": ["/web"]});
         let facts = Facts::read(&summary, &inspect, 4, SignedDuration::ZERO);
-        let container = Container { id: "a".repeat(64), summary, inspect, facts };
+        let inspect = inspect.into();
+        let id = "a".repeat(64);
+        let container = Container { id, summary, inspect, facts, ..Container::default() };
         Lost::new(&container, "the lineage").unwrap()
     }
 

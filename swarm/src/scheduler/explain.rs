@@ -6,7 +6,7 @@ use std::fmt;
 use super::filter::Test;
 use super::view::View;
 use super::{Expr, Request, Scheduler, Soft, Strategy};
-use crate::cluster::{Cluster, Options};
+use crate::cluster::Cluster;
 
 /// What the scheduler makes of a request, node by node.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,7 +46,7 @@ pub enum Verdict {
     Fits {
         /// The strategy's weight, the less the better for spread, the more for binpack; `None`
         /// under `random`, which does not weigh.
-        score: Option<i128>,
+        score: Option<i64>,
         /// From 1, the node that gets the container; `None` under `random`, which has not thrown
         /// its dice.
         rank: Option<usize>,
@@ -111,13 +111,12 @@ impl Scheduler {
     #[must_use]
     pub fn explain(&self, cluster: &Cluster, request: &Request) -> Explanation {
         let views = View::all(cluster);
-        let options = cluster.options();
         let enforced = self.has_soft(request).then(|| {
-            let verdicts = self.verdicts(&views, options, request, Soft::Enforced);
+            let verdicts = self.verdicts(&views, request, Soft::Enforced);
             let fits = |verdict: &Verdict| matches!(verdict, Verdict::Fits { .. });
             (verdicts.iter().any(fits), verdicts)
         });
-        let without = || self.verdicts(&views, options, request, Soft::Ignored);
+        let without = || self.verdicts(&views, request, Soft::Ignored);
         let (pass, verdicts) = match enforced {
             None => (Pass::Hard, without()),
             Some((true, verdicts)) => (Pass::Soft, verdicts),
@@ -140,13 +139,7 @@ impl Scheduler {
 
     /// One pass, in the order of `views`. As in a placement, a filter is not even read when the
     /// ones before it have left nothing.
-    fn verdicts(
-        &self,
-        views: &[View<'_>],
-        options: &Options,
-        request: &Request,
-        soft: Soft,
-    ) -> Vec<Verdict> {
+    fn verdicts(&self, views: &[View<'_>], request: &Request, soft: Soft) -> Vec<Verdict> {
         let mut verdicts: Vec<Option<Verdict>> = vec![None; views.len()];
         for filter in &self.filters {
             let left = views.iter().zip(&mut verdicts).filter(|(_, verdict)| verdict.is_none());
@@ -165,33 +158,26 @@ impl Scheduler {
         }
         let left = views.iter().zip(&verdicts).filter(|(_, verdict)| verdict.is_none());
         let left: Vec<&View<'_>> = left.map(|(view, _)| view).collect();
-        // Only `random` throws dice, and of that no rank is told.
-        let ranked = self.strategy.rank(left, options, request, &mut |_| 0);
+        let ranked = self.strategy.rank(left, request);
         let ranks: BTreeMap<&str, usize> =
             ranked.iter().zip(1..).map(|(view, rank)| (view.node.addr.as_str(), rank)).collect();
         let decide = |(view, verdict): (&View<'_>, Option<Verdict>)| {
             let rank = ranks.get(view.node.addr.as_str()).copied();
-            verdict.unwrap_or_else(|| self.ranking(view, rank, options, request))
+            verdict.unwrap_or_else(|| self.ranking(view, rank, request))
         };
         views.iter().zip(verdicts).map(decide).collect()
     }
 
     /// What the strategy makes of a node that passes all filters; `rank` is its place in the
     /// strategy's order.
-    fn ranking(
-        &self,
-        view: &View<'_>,
-        rank: Option<usize>,
-        options: &Options,
-        request: &Request,
-    ) -> Verdict {
+    fn ranking(&self, view: &View<'_>, rank: Option<usize>, request: &Request) -> Verdict {
         if self.strategy == Strategy::Random {
             return Verdict::Fits { score: None, rank: None };
         }
-        if let Some((wanted, reason)) = self.strategy.reason(view, options, request) {
+        if let Some((wanted, reason)) = self.strategy.reason(view, request) {
             return Verdict::Refused { by: "resources", wanted: wanted.to_owned(), reason };
         }
-        Verdict::Fits { score: self.strategy.weigh(view, options, request), rank }
+        Verdict::Fits { score: self.strategy.weigh(view, request), rank }
     }
 }
 

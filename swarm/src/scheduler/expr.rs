@@ -1,7 +1,7 @@
 //! Expressions such as `region==~us-*`.
 
 use std::fmt;
-use std::sync::LazyLock;
+use std::sync::{LazyLock, OnceLock};
 
 use regex::{Regex, RegexBuilder};
 
@@ -31,8 +31,19 @@ pub struct Expr {
     pub pattern: String,
     /// Whether it is a wish rather than a demand.
     pub soft: bool,
-    /// `None` if it is no valid regular expression: it matches nothing then.
-    regex: Option<Regex>,
+    /// Made when it is needed: many expressions are only looked up.
+    matcher: OnceLock<Matcher>,
+}
+
+/// What a pattern matches.
+#[derive(Clone, Debug)]
+enum Matcher {
+    /// The text itself: nothing in it means anything else.
+    Text,
+    /// A regular expression.
+    Regex(Regex),
+    /// Nothing, as it is no valid regular expression.
+    Nothing,
 }
 
 impl Expr {
@@ -58,8 +69,8 @@ impl Expr {
             return Err(format!("Value '{value}' is invalid"));
         }
         let pattern = value.trim_start_matches('~').to_owned();
-        let regex = compile(&pattern);
-        Ok(Self { key: key.to_owned(), negated, soft: value.starts_with('~'), pattern, regex })
+        let (soft, matcher) = (value.starts_with('~'), OnceLock::new());
+        Ok(Self { key: key.to_owned(), negated, soft, pattern, matcher })
     }
 
     /// Parses a list of expressions of one kind.
@@ -72,16 +83,32 @@ impl Expr {
 
     /// Whether it holds for these candidates: `==` if any matches, `!=` if none does.
     pub fn matches<'a>(&self, candidates: impl IntoIterator<Item = &'a str>) -> bool {
-        let regex = self.regex.as_ref();
-        let any =
-            regex.is_some_and(|regex| candidates.into_iter().any(|text| regex.is_match(text)));
-        any != self.negated
+        self.any(candidates) != self.negated
+    }
+
+    /// Whether any of these candidates matches the pattern.
+    pub(crate) fn any<'a>(&self, candidates: impl IntoIterator<Item = &'a str>) -> bool {
+        let mut candidates = candidates.into_iter();
+        match self.matcher() {
+            Matcher::Text => candidates.any(|text| text == self.pattern),
+            Matcher::Regex(regex) => candidates.any(|text| regex.is_match(text)),
+            Matcher::Nothing => false,
+        }
+    }
+
+    /// The only text that matches, if there is only one.
+    pub(crate) fn only_text(&self) -> Option<&str> {
+        is_plain(&self.pattern).then_some(&*self.pattern)
+    }
+
+    fn matcher(&self) -> &Matcher {
+        self.matcher.get_or_init(|| compile(&self.pattern))
     }
 
     /// Whether the pattern is a valid regular expression; one that is not matches nothing.
     #[must_use]
     pub fn is_valid(&self) -> bool {
-        self.regex.is_some()
+        !matches!(self.matcher(), Matcher::Nothing)
     }
 
     /// Whether it counts in a pass that treats soft expressions as `soft` says.
@@ -118,13 +145,26 @@ fn old_form(text: &str) -> Option<(&str, &str)> {
 /// Between slashes stands a regular expression, anywhere in the candidate; otherwise the whole
 /// candidate is meant, and only `*` is translated. A single slash is an ordinary character (on
 /// which the classic manager panics).
-fn compile(pattern: &str) -> Option<Regex> {
+fn compile(pattern: &str) -> Matcher {
+    if is_plain(pattern) {
+        return Matcher::Text;
+    }
     let inside = pattern.strip_prefix('/').and_then(|rest| rest.strip_suffix('/'));
     let source = match inside {
         Some(inside) => inside.to_owned(),
         None => format!("^{}$", pattern.replace('*', ".*")),
     };
-    RegexBuilder::new(&source).size_limit(SIZE_LIMIT).dfa_size_limit(SIZE_LIMIT).build().ok()
+    let mut builder = RegexBuilder::new(&source);
+    let regex = builder.size_limit(SIZE_LIMIT).dfa_size_limit(SIZE_LIMIT).build();
+    regex.map_or(Matcher::Nothing, Matcher::Regex)
+}
+
+/// Whether every character stands for itself. Most values are such, and need no regular expression.
+fn is_plain(pattern: &str) -> bool {
+    let stands_for_itself = |byte: u8| {
+        byte.is_ascii_alphanumeric() || matches!(byte, b':' | b'-' | b'_' | b' ' | b'=' | b'!')
+    };
+    !pattern.is_empty() && pattern.bytes().all(stands_for_itself)
 }
 
 #[cfg(test)]

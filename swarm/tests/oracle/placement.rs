@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use proptest::prelude::{Just, Strategy, prop_assert_eq, prop_oneof, proptest};
+use proptest::prelude::{Just, Strategy, prop_assert, prop_assert_eq, prop_oneof, proptest};
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
 use serde_json::Value;
 use swarm::scheduler::{
@@ -69,11 +69,31 @@ pub fn agree(trial: &Trial, fault: Option<&Fault>) -> TestResult {
     let real = scheduler(&seen.filters, seen.strategy);
     let placed = real.place(&cluster, &request, &mut |bound| bound / 2);
     let placed = placed.map(|placement| placement.ranked).map_err(|refused| refused.message);
+    let chosen = real.choose(&cluster, &request, &mut |bound| bound / 2);
+    is_best(chosen.map(|choice| choice.node).map_err(|refused| refused.message), &placed, &real)?;
     let explanation = real.explain(&cluster, &request);
     is_of(&placed, &explanation)?;
     compare(placed, expected, truth.strategy)?;
     if fault.is_none() {
         is_true(explanation, &truth, &asked)?;
+    }
+    Ok(())
+}
+
+/// Whether the one node that is chosen is the best of all that could be, or any of them for
+/// `random`.
+fn is_best(
+    chosen: Result<String, String>,
+    placed: &Result<Vec<String>, String>,
+    real: &Scheduler,
+) -> TestResult {
+    match (&chosen, placed) {
+        (Ok(chosen), Ok(ranked)) if real.strategy() == Ranking::Random => {
+            prop_assert!(ranked.contains(chosen));
+        }
+        (Ok(chosen), Ok(ranked)) => prop_assert_eq!(Some(chosen), ranked.first()),
+        (Err(chosen), Err(placed)) => prop_assert_eq!(chosen, placed),
+        _ => prop_assert!(false, "{chosen:?} of {placed:?}"),
     }
     Ok(())
 }
@@ -128,7 +148,7 @@ fn is_true(explanation: Explanation, truth: &Trial, asked: &naive::Asked) -> Tes
     let Some(expected) = expected else { return Ok(()) };
     let told = |node: Explained| {
         let fate = match node.verdict {
-            Fate::Fits { score, rank } => naive::Fate::Fits(score.zip(rank)),
+            Fate::Fits { score, rank } => naive::Fate::Fits(score.map(i128::from).zip(rank)),
             Fate::Refused { by, .. } => naive::Fate::Refused(by.to_owned()),
         };
         (node.addr, fate)

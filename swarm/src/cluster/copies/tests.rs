@@ -47,9 +47,10 @@ fn only_a_dead_nodes_container_with_the_policy_is_replaced() {
     assert_eq!(cluster.care(), []);
     down(&mut cluster, 1);
     assert_eq!(cluster.care(), [Care::Replace(place(1, "old"))]);
-    let node = cluster.nodes.get_mut(&addr(1)).unwrap();
-    let container = node.containers.values_mut().next().unwrap();
+    let slot = cluster.nodes.slot_of(&addr(1)).unwrap();
+    let mut container = cluster.nodes.at(slot).unwrap().containers.values().next().unwrap().clone();
     container.facts.labels.insert(POLICY_LABEL.to_owned(), "[\"off\"]".to_owned());
+    cluster.put(slot, container);
     assert_eq!(cluster.care(), []);
 }
 
@@ -125,10 +126,10 @@ fn neither_a_common_name_nor_a_common_swarm_id_makes_a_copy() {
     put(&mut cluster, 2, "web", &[], running());
     assert_eq!(cluster.care(), []);
     assert!(hidden(&cluster).is_empty());
-    for node in cluster.nodes.values_mut() {
-        for container in node.containers.values_mut() {
-            container.facts.swarm_id = None;
-        }
+    for slot in [0, 1] {
+        let mut web = cluster.nodes.at(slot).unwrap().containers[&container_id("web")].clone();
+        web.facts.swarm_id = None;
+        cluster.put(slot, web);
     }
     assert_eq!(cluster.care(), []);
 }

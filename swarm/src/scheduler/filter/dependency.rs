@@ -37,8 +37,4 @@ impl Test for Dependencies {
     fn conditions(&self) -> Vec<String> {
         self.0.iter().map(|dependency| dependency.flag.clone()).collect()
     }
-
-    fn refuses_none(&self, before: usize) -> bool {
-        before > 0
-    }
 }

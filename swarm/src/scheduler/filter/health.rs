@@ -25,8 +25,4 @@ impl Test for Health {
     fn conditions(&self) -> Vec<String> {
         Vec::new()
     }
-
-    fn refuses_none(&self, _before: usize) -> bool {
-        true
-    }
 }

@@ -1,7 +1,7 @@
 //! Filters: each keeps the nodes that one aspect of the request allows.
 
-mod affinity;
-mod constraint;
+pub(crate) mod affinity;
+pub(crate) mod constraint;
 mod dependency;
 mod health;
 mod port;
@@ -26,12 +26,6 @@ pub(crate) trait Test {
 
     /// What the request asks for, in the classic manager's words.
     fn conditions(&self) -> Vec<String>;
-
-    /// Whether it is a failure that no node passed, `before` having been there.
-    fn refuses_none(&self, before: usize) -> bool {
-        // A filter that has nothing to look at lets an empty list through.
-        before > 0 || !self.conditions().is_empty()
-    }
 }
 
 impl Filter {
@@ -80,11 +74,6 @@ impl Exprs {
     /// The first that counts and does not hold.
     fn first_unmet(&self, holds: impl Fn(&Expr) -> bool) -> Option<&Expr> {
         self.all.iter().find(|expr| expr.counts(self.soft) && !holds(expr))
-    }
-
-    /// Whether any of them counts.
-    fn demand(&self) -> bool {
-        self.all.iter().any(|expr| expr.counts(self.soft))
     }
 
     /// Key and value with the softness spelt out.

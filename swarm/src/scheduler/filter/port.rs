@@ -3,8 +3,6 @@
 //! A container claims its ports from the request on and until it is removed, running or not. As in
 //! the classic manager, the protocol of a published port is not looked at.
 
-use std::net::IpAddr;
-
 use super::{Request, Test, View};
 use crate::cluster::{Facts, HostPort};
 use crate::scheduler::view::display_name;
@@ -86,10 +84,5 @@ impl Test for HostMode {
 /// on all addresses.
 fn conflict(wanted: &HostPort, taken: &HostPort) -> bool {
     wanted.port == taken.port
-        && (wanted.ip == taken.ip || is_everywhere(&wanted.ip) || is_everywhere(&taken.ip))
-}
-
-fn is_everywhere(ip: &str) -> bool {
-    // `::ffff:0.0.0.0` is all of IPv4 as well.
-    ip.is_empty() || ip.parse::<IpAddr>().is_ok_and(|ip| ip.to_canonical().is_unspecified())
+        && (wanted.ip == taken.ip || wanted.is_everywhere() || taken.is_everywhere())
 }

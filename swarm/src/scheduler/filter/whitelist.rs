@@ -25,8 +25,4 @@ impl Test for Whitelist {
     fn conditions(&self) -> Vec<String> {
         self.0.with_softness()
     }
-
-    fn refuses_none(&self, _before: usize) -> bool {
-        self.0.demand()
-    }
 }

@@ -1,7 +1,6 @@
 //! Keeping what is known of each engine's objects up to date.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use serde_json::Value;
 
@@ -47,7 +46,9 @@ impl Cluster {
         let gone = node.containers.keys().filter(|id| !ids.contains(id));
         let gone: Vec<String> =
             gone.filter(|id| known_before.contains(*id)).map(str::to_owned).collect();
-        gone.iter().for_each(|id| self.take(slot, id));
+        for id in &gone {
+            self.take(slot, id);
+        }
         for (summary, inspect) in listed {
             let id = json::text(&summary, "/Id");
             let is_known = self.nodes.at(slot).is_some_and(|node| node.containers.contains_key(id));
@@ -69,13 +70,13 @@ impl Cluster {
     fn put_container(&mut self, slot: u32, summary: Value, inspect: Option<Value>) {
         let Some(node) = self.nodes.at(slot) else { return };
         let id = json::text(&summary, "/Id").to_owned();
-        let known = || node.containers.get(&id).map(|known| Arc::clone(&known.inspect));
-        let told = inspect.filter(Value::is_object).map(Arc::new);
-        let Some(inspect) = told.or_else(known) else { return };
+        let (cpus, clock_delta) = (node.specs.cpus, node.clock_delta);
+        let told = inspect.filter(Value::is_object);
+        let Some(inspect) = told.or_else(|| self.take_inspect(slot, &id)) else { return };
         if id.is_empty() {
             return;
         }
-        let facts = Facts::read(&summary, &inspect, node.specs.cpus, node.clock_delta);
+        let facts = Facts::read(&summary, &inspect, cpus, clock_delta);
         self.put(slot, Container { id, summary, inspect, facts, ..Container::default() });
     }
 
@@ -127,7 +128,10 @@ mod tests {
 
     fn names(cluster: &Cluster) -> Vec<String> {
         let node = cluster.node(&addr(1)).expect("known");
-        node.containers.values().flat_map(|container| container.facts.names.clone()).collect()
+        node.containers
+            .values()
+            .flat_map(|container| container.facts.names().map(str::to_owned))
+            .collect()
     }
 
     #[test]
@@ -163,8 +167,8 @@ mod tests {
         let renamed = json!({"Id": container_id("web"), "Names": ["/new"]});
         cluster.update_container(&addr(1), renamed.clone(), None);
         let (_, container) = cluster.find_container("new").expect("renamed");
-        assert_eq!(container.facts.labels["a"], "b");
-        assert_eq!((&container.summary, &*container.inspect), (&renamed, &inspect("web", &extra)));
+        assert_eq!(container.facts.label("a"), Some("b"));
+        assert_eq!((&container.summary, &container.inspect), (&renamed, &inspect("web", &extra)));
     }
 
     #[test]

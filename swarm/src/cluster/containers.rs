@@ -48,6 +48,10 @@ impl Containers {
         self.find(id).ok().map(|at| &self.0[at])
     }
 
+    pub(super) fn shared_mut(&mut self, id: &str) -> Option<&mut Arc<Container>> {
+        self.find(id).ok().map(|at| &mut self.0[at])
+    }
+
     /// Takes over a container, in place of the one with the same ID.
     pub(super) fn insert(&mut self, container: Arc<Container>) {
         match self.find(&container.id) {

@@ -109,17 +109,17 @@ impl<'a> Copy<'a> {
     /// `None` for containers that no manager made, and for those that could not be removed.
     fn of(node: &'a Node, container: &'a Container) -> Option<Self> {
         let facts = &container.facts;
-        let id = facts.swarm_id.as_deref()?;
+        let id = facts.swarm_id()?;
         if facts.state == RunState::Dead || inherits(node, container, super::SWARM_ID_LABEL, id) {
             return None;
         }
-        let label = facts.labels.get(LINEAGE_LABEL);
+        let label = facts.label(LINEAGE_LABEL);
         let own = label.is_some_and(|label| !inherits(node, container, LINEAGE_LABEL, label));
-        Some(Self { node, container, lineage: facts.lineage.as_ref().filter(|_| own) })
+        Some(Self { node, container, lineage: facts.lineage.as_deref().filter(|_| own) })
     }
 
     fn swarm_id(&self) -> &'a str {
-        self.container.facts.swarm_id.as_deref().unwrap_or_default()
+        self.container.facts.swarm_id().unwrap_or_default()
     }
 
     fn place(&self) -> Place {
@@ -163,10 +163,10 @@ impl<'a> Copy<'a> {
     /// Whether it is to be made anew when its node dies.
     fn wants_replacement(&self) -> bool {
         let facts = &self.container.facts;
-        let policies = facts.labels.get(POLICY_LABEL).map(String::as_str).unwrap_or_default();
+        let policies = facts.label(POLICY_LABEL).unwrap_or_default();
         let policies: Vec<String> = serde_json::from_str(policies).unwrap_or_default();
         policies.iter().any(|policy| policy == ON_NODE_FAILURE)
-            && facts.names.iter().any(|name| name.len() > 1)
+            && facts.names().any(|name| name.len() > 1)
     }
 }
 
@@ -179,7 +179,7 @@ pub(super) fn gives_way(
     swarm_id: &str,
     lineage: &Lineage,
 ) -> bool {
-    let Some(own) = container.facts.swarm_id.as_deref() else { return false };
+    let Some(own) = container.facts.swarm_id() else { return false };
     if own != swarm_id || inherits(node, container, super::SWARM_ID_LABEL, own) {
         return false;
     }
@@ -244,14 +244,14 @@ impl Cluster {
             let loses = |copy: &&Copy<'_>| {
                 copies.iter().any(|other| other.belongs_to(copy) && other.worth() > copy.worth())
             };
-            hidden.extend(copies.iter().filter(loses).map(|copy| copy.container.id.as_str()));
+            hidden.extend(copies.iter().filter(loses).map(|copy| &*copy.container.id));
         }
         hidden
     }
 
     /// Whether another copy stands for this container, as [`Cluster::superseded`] tells of all.
     pub(super) fn is_superseded(&self, (node, container): &(&Node, &Container)) -> bool {
-        let Some(swarm_id) = container.facts.swarm_id.as_deref() else { return false };
+        let Some(swarm_id) = container.facts.swarm_id() else { return false };
         if self.index.swarm_ids.equal(swarm_id).nth(1).is_none() {
             return false;
         }
@@ -264,7 +264,7 @@ impl Cluster {
     fn family(&self, swarm_id: &str) -> Vec<Copy<'_>> {
         let claims = self.index.swarm_ids.equal(swarm_id).map(|handle| self.index.claim(handle));
         let claims = claims.filter(|(container, _)| {
-            !container.id.is_empty() && container.facts.swarm_id.as_deref() == Some(swarm_id)
+            !container.id.is_empty() && container.facts.swarm_id() == Some(swarm_id)
         });
         let places = claims.filter_map(|(container, slot)| {
             let node = self.nodes.at(slot).filter(|node| node.registered)?;
@@ -329,7 +329,7 @@ impl Cluster {
         let departed = || lost.then(|| self.departed.values()).into_iter().flatten();
         let is_suspect = |container: &Container| {
             container.facts.lineage.is_some()
-                || lost && container.facts.labels.contains_key(POLICY_LABEL)
+                || lost && container.facts.label(POLICY_LABEL).is_some()
         };
         // Of live nodes only replacements, which an index knows; of dead ones whoever wants one.
         let replacements = self.index.lineages.all().filter_map(|handle| {

@@ -256,11 +256,11 @@ fn is_id(text: &str, id: &str) -> bool {
 }
 
 fn swarm_id(facts: &Facts) -> &str {
-    facts.swarm_id.as_deref().unwrap_or_default()
+    facts.swarm_id().unwrap_or_default()
 }
 
 fn is_named(text: &str, node: &Node, facts: &Facts) -> bool {
-    let mut names = facts.names.iter();
+    let mut names = facts.names();
     names.any(|name| name.strip_prefix('/') == Some(text) || is_on_node(text, node, name))
 }
 
@@ -314,7 +314,7 @@ mod tests {
 
     fn found(cluster: &Cluster, text: &str) -> Option<String> {
         let (node, container) = cluster.find_container(text)?;
-        Some(format!("{}{}", node.name, container.facts.names[0]))
+        Some(format!("{}{}", node.name, container.facts.names().next()?))
     }
 
     fn with_swarm_id(id: &str) -> Value {

@@ -22,6 +22,7 @@ mod specs;
 mod status;
 #[cfg(test)]
 pub(crate) mod testing;
+mod texts;
 mod update;
 
 use std::collections::BTreeMap;
@@ -32,7 +33,7 @@ use crate::scheduler::{Answers, Rejection};
 use index::Index;
 use nodes::Nodes;
 
-pub use container::{Container, Facts, HostPort, RunState};
+pub use container::{Container, Facts, HostPort, Port, RunState, Words};
 pub use containers::Containers;
 pub use copies::{Care, LINEAGE_LABEL, Lineage, Place};
 pub(crate) use facts::host_ports;

@@ -34,7 +34,7 @@ impl Cluster {
             // Creates under way are asked below, also those whose containers are known already.
             !container.id.is_empty()
                 && self.index.registered.contains(*slot)
-                && container.facts.names.iter().any(|taken| self::bare(taken) == bare)
+                && container.facts.names().any(|taken| self::bare(taken) == bare)
         });
         let keeps = |(container, slot): (&Arc<Container>, u32)| match replacement {
             Some((swarm_id, its)) => {
@@ -61,16 +61,14 @@ impl Cluster {
         scheduler: &Scheduler,
         random: &mut dyn FnMut(u64) -> u64,
     ) -> Result<Reservation, Refusal> {
-        let replacement = request.facts.lineage.as_ref().map(|lineage| (swarm_id, lineage));
+        let replacement = request.facts.lineage.as_deref().map(|lineage| (swarm_id, lineage));
         self.check_name_for(&request.name, replacement).map_err(Refusal::Name)?;
         if self.reservations.contains_key(swarm_id) {
             let message = format!("Conflict: a container with swarm ID {swarm_id} is being made");
             return Err(Refusal::Scheduling(Rejection { message }));
         }
         let choice = scheduler.choose(self, request, random).map_err(Refusal::Scheduling)?;
-        let mut facts = request.facts.clone();
-        facts.swarm_id = Some(swarm_id.to_owned());
-        facts.labels.insert(SWARM_ID_LABEL.to_owned(), swarm_id.to_owned());
+        let facts = request.facts.clone().with_label(SWARM_ID_LABEL, swarm_id);
         let reservation = Reservation {
             swarm_id: swarm_id.to_owned(),
             name: bare(&request.name).to_owned(),
@@ -202,7 +200,7 @@ mod tests {
         assert!(reserve(&mut cluster, "", "s2", json!({})).is_ok());
         assert!(cluster.check_name("/").is_ok());
         let node = cluster.node(&addr(1)).expect("known");
-        assert!(cluster.pending(node).all(|pending| pending.facts.names.is_empty()));
+        assert!(cluster.pending(node).all(|pending| pending.facts.names().next().is_none()));
     }
 
     #[test]

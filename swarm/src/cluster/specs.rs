@@ -1,11 +1,12 @@
 //! What an engine says of itself, and whether that makes it a usable node.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
-use super::{Cluster, Container, Facts, Node, Specs, SpecsError, State, json};
+use super::{Cluster, Facts, Node, Specs, SpecsError, State, json};
 
 /// Clocks that differ by less are taken as equal.
 const CLOCK_TOLERANCE: SignedDuration = SignedDuration::from_secs(2);
@@ -56,12 +57,13 @@ impl Cluster {
         if now == (cpus, clock_delta) {
             return;
         }
-        let again = node.containers.values().map(|container| Container {
-            facts: Facts::read(&container.summary, &container.inspect, now.0, now.1),
-            ..container.clone()
-        });
-        let again: Vec<Container> = again.collect();
-        again.into_iter().for_each(|container| self.put(slot, container));
+        let ids: Vec<String> = node.containers.keys().map(str::to_owned).collect();
+        for id in ids {
+            let Some(container) = self.take(slot, &id) else { continue };
+            let mut container = Arc::unwrap_or_clone(container);
+            container.facts = Facts::read(&container.summary, &container.inspect, now.0, now.1);
+            self.put(slot, container);
+        }
     }
 
     /// Drops everything known of the engine at a node's address, as there is another one now.
@@ -281,6 +283,6 @@ mod tests {
         cluster.set_specs(&addr(1), "", &info, &json!({}), now()).expect("the same engine");
         let (_, container) = cluster.find_container("web").expect("still there");
         assert_eq!(container.facts.cpus, 4);
-        assert_eq!(container.facts.created.to_string(), "2026-01-01T00:01:00.5Z");
+        assert_eq!(container.facts.created().to_string(), "2026-01-01T00:01:00.5Z");
     }
 }

@@ -1,5 +1,7 @@
 //! Changes of nodes, containers and claims: the truth and its indexes in one step.
 
+use std::sync::Arc;
+
 use serde_json::Value;
 
 use super::{Cluster, Container, Node, Reservation};
@@ -26,20 +28,34 @@ impl Cluster {
             None => self.index.insert(slot, container),
         };
         node.containers.insert(new.clone());
-        let before = old.as_ref().and_then(|old| old.facts.swarm_id.as_deref());
-        let now = new.facts.swarm_id.as_deref();
+        let before = old.as_ref().and_then(|old| old.facts.swarm_id());
+        let now = new.facts.swarm_id();
         before.into_iter().for_each(|swarm_id| self.sync_pending(swarm_id));
         now.filter(|now| before != Some(*now)).into_iter().for_each(|id| self.sync_pending(id));
     }
 
-    /// Forgets a container.
-    pub(super) fn take(&mut self, slot: u32, id: &str) {
-        let node = self.nodes.at_mut(slot);
-        let Some(old) = node.and_then(|node| node.containers.remove(id)) else { return };
+    /// Forgets a container and returns it.
+    pub(super) fn take(&mut self, slot: u32, id: &str) -> Option<Arc<Container>> {
+        let old = self.nodes.at_mut(slot)?.containers.remove(id)?;
         self.index.remove(&old);
-        if let Some(swarm_id) = old.facts.swarm_id.as_deref() {
+        if let Some(swarm_id) = old.facts.swarm_id() {
             self.sync_pending(swarm_id);
         }
+        Some(old)
+    }
+
+    /// Takes the inspect JSON out of a container that is about to be replaced: it is large.
+    pub(super) fn take_inspect(&mut self, slot: u32, id: &str) -> Option<Value> {
+        let container = self.nodes.at_mut(slot)?.containers.shared_mut(id)?;
+        // While the index has it as well, it belongs to nobody.
+        let held = self.index.let_go(container.handle);
+        drop(held);
+        let inspect = match Arc::get_mut(container) {
+            Some(container) => std::mem::take(&mut container.inspect),
+            None => container.inspect.clone(),
+        };
+        self.index.hold(Arc::clone(container));
+        Some(inspect)
     }
 
     /// Forgets all containers and images of a node; returns the images.
@@ -48,7 +64,9 @@ impl Cluster {
         let ids: Vec<String> = node.containers.keys().map(str::to_owned).collect();
         let images = std::mem::take(&mut node.images);
         self.index.set_images(slot, &images, &[]);
-        ids.iter().for_each(|id| self.take(slot, id));
+        for id in &ids {
+            self.take(slot, id);
+        }
         images
     }
 
@@ -93,6 +111,6 @@ impl Cluster {
     fn is_made(&self, swarm_id: &str, slot: u32) -> bool {
         let claims = self.index.swarm_ids.equal(swarm_id).map(|handle| self.index.claim(handle));
         let mut here = claims.filter(|(container, at)| *at == slot && !container.id.is_empty());
-        here.any(|(container, _)| container.facts.swarm_id.as_deref() == Some(swarm_id))
+        here.any(|(container, _)| container.facts.swarm_id() == Some(swarm_id))
     }
 }

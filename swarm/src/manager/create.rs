@@ -178,7 +178,7 @@ impl Manager {
             retries += 1;
             result = self.create_once(order, &request, &body).await;
         }
-        let image = request.facts.image.clone();
+        let image = request.facts.image().to_owned();
         if let Err(failed) = &result
             && !failed.unknown
             && failed.image_missing
@@ -214,7 +214,7 @@ impl Manager {
         let swarm_id = order.replaces.clone().unwrap_or_else(|| self.ctx.random_id("swarm-id"));
         set_swarm_id(&mut body, &swarm_id);
         let what = match order.name.as_str() {
-            "" => request.facts.image.clone(),
+            "" => request.facts.image().to_owned(),
             name => name.to_owned(),
         };
         let reserved = self.with(|cluster| {
@@ -241,7 +241,7 @@ impl Manager {
         self.ctx.log(Level::Info, format!("create {what}: {} -> {node}", reservation.summary));
         let engine = self.engine(&reservation.node);
         let engine = engine.ok_or_else(|| "error creating container".to_owned())?;
-        match self.create_on(&engine, order, &request.facts.image, &body).await {
+        match self.create_on(&engine, order, request.facts.image(), &body).await {
             Ok(created) => {
                 self.commit(&engine, &created.id, order, &body, claim).await;
                 Ok(created)

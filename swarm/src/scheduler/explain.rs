@@ -46,7 +46,7 @@ pub enum Verdict {
     Fits {
         /// The strategy's weight, the less the better for spread, the more for binpack; `None`
         /// under `random`, which does not weigh.
-        score: Option<i64>,
+        score: Option<i128>,
         /// From 1, the node that gets the container; `None` under `random`, which has not thrown
         /// its dice.
         rank: Option<usize>,
@@ -177,7 +177,7 @@ impl Scheduler {
         if let Some((wanted, reason)) = self.strategy.reason(view, request) {
             return Verdict::Refused { by: "resources", wanted: wanted.to_owned(), reason };
         }
-        Verdict::Fits { score: self.strategy.weigh(view, request), rank }
+        Verdict::Fits { score: self.strategy.weigh(view, request).map(i128::from), rank }
     }
 }
 

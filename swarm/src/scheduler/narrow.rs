@@ -10,8 +10,8 @@ use super::expr::Expr;
 use super::filter::affinity::first_name;
 use super::patterns::{Kind, Patterns};
 use super::{Filter, Request, Soft};
-use crate::cluster::Cluster;
 use crate::cluster::index::{Bits, Tally};
+use crate::cluster::{Cluster, HostPort};
 
 /// A pass in the making.
 pub(super) struct Narrowing<'a> {
@@ -76,14 +76,15 @@ impl Narrowing<'_> {
     fn ports(&mut self) -> Demand {
         let (index, request) = (self.cluster.index(), self.request);
         let asked = if request.facts.host_network {
-            for port in &request.facts.exposed {
-                if let Some(taken) = index.exposed.get(&**port) {
+            for port in request.facts.exposed() {
+                if let Some(taken) = index.exposed.get(port) {
                     taken.drop_from(self.left);
                 }
             }
-            !request.facts.exposed.is_empty()
+            request.facts.exposed().next().is_some()
         } else {
-            request.bindings.iter().for_each(|port| index.ports.drop_from(port, self.left));
+            let wanted = request.bindings.iter().map(HostPort::as_port);
+            wanted.for_each(|port| index.ports.drop_from(port, self.left));
             !request.bindings.is_empty()
         };
         if asked { Demand::Always } else { Demand::OfNodes }
@@ -137,7 +138,7 @@ impl Narrowing<'_> {
                 let claim = |handle| index.claim(handle);
                 let by_id = index.ids.equal(only).map(claim);
                 let by_id = by_id.filter(|(container, _)| {
-                    *container.id == *only && !container.facts.names.is_empty()
+                    *container.id == *only && container.facts.names().next().is_some()
                 });
                 by_id.for_each(|(_, slot)| self.scratch.insert(slot));
                 let by_name = index.names.equal(only).map(claim);

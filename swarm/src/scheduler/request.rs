@@ -98,7 +98,8 @@ impl Request {
     pub fn add_constraint(&mut self, expression: &str, body: &mut Value) {
         self.constraints.push(expression.to_owned());
         let list = to_label(&self.constraints);
-        self.facts.labels.insert(CONSTRAINTS.label.to_owned(), list.clone());
+        let facts = std::mem::take(&mut self.facts);
+        self.facts = facts.with_label(CONSTRAINTS.label, &list);
         if let Some(members) = body.as_object_mut() {
             set_label(members, CONSTRAINTS.label, list);
         }
@@ -219,7 +220,7 @@ mod tests {
             "Unknown": {"kept": [1]},
         });
         assert_eq!(body, expected);
-        assert_eq!(request.facts.labels["a"], "b");
+        assert_eq!(request.facts.label("a"), Some("b"));
         // What a restarted manager reads back from the labels is the same.
         let (again, _) = read(body);
         assert_eq!(again.constraints, request.constraints);
@@ -279,7 +280,7 @@ mod tests {
         request.add_constraint("ostype==linux", &mut body);
         let label = "[\"zone==z1\",\"ostype==linux\"]";
         assert_eq!(body["Labels"]["com.docker.swarm.constraints"], label);
-        assert_eq!(request.facts.labels["com.docker.swarm.constraints"], label);
+        assert_eq!(request.facts.label("com.docker.swarm.constraints"), Some(label));
         assert_eq!(request.constraints, ["zone==z1", "ostype==linux"]);
     }
 
@@ -317,7 +318,7 @@ mod tests {
         ];
         assert_eq!(shown, expected);
         assert_eq!(request.bindings, [HostPort { ip: String::new(), port: String::new() }]);
-        assert!(request.facts.ports.is_empty());
-        assert_eq!((request.name.as_str(), request.facts.names[0].as_str()), ("web", "/web"));
+        assert!(request.facts.ports().next().is_none());
+        assert_eq!((request.name.as_str(), request.facts.names().next()), ("web", Some("/web")));
     }
 }

@@ -2,7 +2,7 @@
 
 use super::Strategy;
 use super::strategy::{count_key, weigh_load};
-use crate::cluster::index::{Bits, Index, Load};
+use crate::cluster::index::{Bits, Index};
 
 /// The key of a node that has not enough left.
 const NONE: u64 = u64::MAX;
@@ -135,7 +135,7 @@ impl Shape {
                 self.keys.resize(blocks * BLOCK, NONE);
                 self.least.resize(blocks, (NONE, 0));
                 for slot in slots {
-                    self.renew(*slot, &index.loads()[*slot as usize]);
+                    self.renew(*slot, index);
                     self.renew_block(*slot as usize / BLOCK);
                 }
             }
@@ -152,14 +152,17 @@ impl Shape {
         self.least.resize(blocks, (NONE, 0));
         self.fits.clear();
         for slot in index.known.iter() {
-            self.renew(slot, &index.loads()[slot as usize]);
+            self.renew(slot, index);
         }
         (0..blocks).for_each(|block| self.renew_block(block));
     }
 
-    fn renew(&mut self, slot: u32, load: &Load) {
+    fn renew(&mut self, slot: u32, index: &Index) {
         let Size { strategy, cpus, memory } = self.size;
+        let load = &index.loads()[slot as usize];
+        // A node that has left is in no set, and what it leaves behind must not look good.
         let weight = weigh_load(strategy, load, cpus, memory);
+        let weight = weight.filter(|_| index.known.contains(slot));
         self.fits.set(slot, weight.is_some());
         self.keys[slot as usize] = match weight {
             Some(weight) => count_key(strategy, weight, load.count, load.rank),

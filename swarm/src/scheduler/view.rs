@@ -38,5 +38,5 @@ impl<'a> View<'a> {
 
 /// The name of a container for people.
 pub(crate) fn display_name(facts: &Facts) -> &str {
-    facts.names.first().map_or("an unnamed container", |name| name.trim_start_matches('/'))
+    facts.names().next().map_or("an unnamed container", |name| name.trim_start_matches('/'))
 }

@@ -54,11 +54,12 @@ fn check_node(machine: &Machine, oracle: &naive::Node<'_>) -> Outcome {
     prop_assert_eq!(pending, expected);
     for claim in oracle.claims.iter().filter(|claim| claim.id.is_some()) {
         let facts = &node.containers[claim.id.as_ref().expect("just asked")].facts;
-        prop_assert_eq!(&facts.names, &claim.names);
-        prop_assert_eq!(&facts.labels, &claim.labels);
-        prop_assert_eq!(facts.swarm_id.as_deref().unwrap_or_default(), &claim.swarm_id);
+        prop_assert!(facts.names().eq(&claim.names));
+        let labels = claim.labels.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+        prop_assert!(facts.labels().eq(labels));
+        prop_assert_eq!(facts.swarm_id().unwrap_or_default(), &claim.swarm_id);
         let ports: BTreeSet<_> =
-            facts.ports.iter().map(|port| (port.ip.clone(), port.port.clone())).collect();
+            facts.ports().map(|port| (port.ip.to_owned(), port.port.to_owned())).collect();
         prop_assert_eq!(ports, claim.bindings.iter().cloned().collect::<BTreeSet<_>>());
     }
     Ok(())

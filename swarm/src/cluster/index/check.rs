@@ -55,7 +55,7 @@ impl Cluster {
         let claims = self.reservations.values().filter(|claim| claim.node == node.addr);
         let is_made = |swarm_id: &str| {
             let mut containers = node.containers.values();
-            containers.any(|container| container.facts.swarm_id.as_deref() == Some(swarm_id))
+            containers.any(|container| container.facts.swarm_id() == Some(swarm_id))
         };
         claims.map(|claim| claim.swarm_id.as_str()).filter(move |id| !is_made(id))
     }
@@ -83,11 +83,11 @@ impl Cluster {
                 claims.push(Arc::clone(claim));
             }
         }
-        let used = index.claims.iter().filter(|claim| claim.container.is_some()).count();
+        let used = index.claims.iter().flatten().count();
         same("handles", &(used, used + index.free.len()), &(claims.len(), index.claims.len()))?;
         let ids = |claim: &Container| Some(claim.id.to_string()).filter(|id| !id.is_empty());
         check_beginnings("IDs", &index.ids, &claims, ids)?;
-        let swarm_ids = |claim: &Container| claim.facts.swarm_id.as_deref().map(str::to_owned);
+        let swarm_ids = |claim: &Container| claim.facts.swarm_id().map(str::to_owned);
         check_beginnings("swarm IDs", &index.swarm_ids, &claims, swarm_ids)?;
         let lineages =
             |claim: &Container| swarm_ids(claim).filter(|_| claim.facts.lineage.is_some());
@@ -106,9 +106,9 @@ impl Cluster {
         node.images.iter().flat_map(image_texts).for_each(|text| add("image", text));
         for facts in self.claims(node) {
             exposed(facts).for_each(|port| add("exposed", port));
-            for port in &facts.ports {
-                let ip = if port.is_everywhere() { "*" } else { &*port.ip };
-                add("port", &port.port);
+            for port in facts.ports() {
+                let ip = if port.is_everywhere() { "*" } else { port.ip };
+                add("port", port.port);
                 add("port", &format!("{} on {ip}", port.port));
             }
         }
@@ -180,7 +180,7 @@ fn check_beginnings(
 fn check_names(index: &Wholes, claims: &[Arc<Container>]) -> Result<(), String> {
     let mut count = 0;
     for claim in claims {
-        let names = claim.facts.names.iter().map(|name| name.strip_prefix('/').unwrap_or(name));
+        let names = claim.facts.names().map(|name| name.strip_prefix('/').unwrap_or(name));
         let names: BTreeSet<&str> = names.collect();
         count += names.len();
         for name in names {

@@ -57,14 +57,6 @@ struct Known {
     labels: BTreeMap<String, String>,
 }
 
-/// Something that claims a part of a node: a container, or one being made, which has no ID yet.
-#[derive(Clone, Debug, Default)]
-struct Claim {
-    /// `None` while the handle is free.
-    container: Option<Arc<Container>>,
-    slot: u32,
-}
-
 /// The indexes.
 #[derive(Debug, Default)]
 pub(crate) struct Index {
@@ -74,8 +66,11 @@ pub(crate) struct Index {
     nodes: Vec<Option<Known>>,
     loads: Vec<Load>,
     order: Order,
-    /// By handle.
-    claims: Vec<Claim>,
+    /// Whatever claims a part of a node, by handle: containers, and those being made, which have no
+    /// ID yet. `None` while the handle is free.
+    claims: Vec<Option<Arc<Container>>>,
+    /// Their nodes' slots.
+    slots: Vec<u32>,
     free: Vec<Handle>,
     /// Creates under way that claim something, by swarm ID and by node.
     pending: BTreeMap<String, Handle>,
@@ -120,8 +115,8 @@ impl Index {
 
     /// The container of a handle that some index gave, and its node's slot.
     pub(crate) fn claim(&self, handle: Handle) -> (&Arc<Container>, u32) {
-        let claim = &self.claims[handle as usize];
-        (claim.container.as_ref().expect("what an index names is there"), claim.slot)
+        let container = self.claims[handle as usize].as_ref();
+        (container.expect("what an index names is there"), self.slots[handle as usize])
     }
 
     /// The creates under way on the node, by swarm ID.
@@ -155,25 +150,28 @@ impl Index {
             if self.claims.len() == self.claims.capacity() {
                 // Doubling would leave room for as many again.
                 self.claims.reserve_exact(self.claims.len() / 8 + 16);
+                self.slots.reserve_exact(self.slots.len() / 8 + 16);
             }
-            self.claims.push(Claim::default());
+            self.claims.push(None);
+            self.slots.push(slot);
             Handle::try_from(self.claims.len() - 1).expect("fewer than four thousand million")
         });
         container.handle = handle;
         let container = Arc::new(container);
-        self.claims[handle as usize] = Claim { container: Some(Arc::clone(&container)), slot };
+        self.claims[handle as usize] = Some(Arc::clone(&container));
+        self.slots[handle as usize] = slot;
         let facts = &container.facts;
         if !container.id.is_empty() {
             self.ids.insert(&container.id, handle);
         }
         for_each_bare_name(facts, |name| self.names.insert(name, handle));
-        if let Some(swarm_id) = &facts.swarm_id {
+        if let Some(swarm_id) = facts.swarm_id() {
             self.swarm_ids.insert(swarm_id, handle);
             if facts.lineage.is_some() {
                 self.lineages.insert(swarm_id, handle);
             }
         }
-        for port in &facts.ports {
+        for port in facts.ports() {
             self.ports.add(port, slot, self.universe);
         }
         for port in exposed(facts) {
@@ -190,19 +188,19 @@ impl Index {
     /// Takes a claim out of all indexes.
     pub(super) fn remove(&mut self, container: &Container) {
         let handle = container.handle;
-        let slot = self.claims[handle as usize].slot;
-        self.claims[handle as usize].container = None;
+        let slot = self.slots[handle as usize];
+        self.claims[handle as usize] = None;
         self.free.push(handle);
         let facts = &container.facts;
         if !container.id.is_empty() {
             self.ids.remove(&container.id, handle);
         }
         for_each_bare_name(facts, |name| self.names.remove(name, handle));
-        if let Some(swarm_id) = &facts.swarm_id {
+        if let Some(swarm_id) = facts.swarm_id() {
             self.swarm_ids.remove(swarm_id, handle);
             self.lineages.remove(swarm_id, handle);
         }
-        for port in &facts.ports {
+        for port in facts.ports() {
             self.ports.sub(port, slot);
         }
         for port in exposed(facts) {
@@ -217,15 +215,26 @@ impl Index {
 
     /// Puts a container in the place of what was known of it before.
     pub(super) fn replace(&mut self, old: &Container, new: Container) -> Arc<Container> {
-        let slot = self.claims[old.handle as usize].slot;
-        if !same_claim(&old.facts, &new.facts) {
+        let slot = self.slots[old.handle as usize];
+        if !old.facts.same_claim(&new.facts) {
             self.remove(old);
             return self.insert(slot, new);
         }
         // Most news are of states and dates, which no index knows.
         let new = Arc::new(Container { handle: old.handle, ..new });
-        self.claims[old.handle as usize].container = Some(Arc::clone(&new));
+        self.hold(Arc::clone(&new));
         new
+    }
+
+    /// Gives back a container for a moment, without any index being asked meanwhile.
+    pub(super) fn let_go(&mut self, handle: Handle) -> Option<Arc<Container>> {
+        self.claims[handle as usize].take()
+    }
+
+    /// Takes a container under its handle.
+    pub(super) fn hold(&mut self, container: Arc<Container>) {
+        let handle = container.handle as usize;
+        self.claims[handle] = Some(container);
     }
 
     fn note_claims(&mut self, slot: u32) {
@@ -353,27 +362,16 @@ impl Index {
     }
 }
 
-/// Whether nothing that an index or a cached answer depends on differs.
-fn same_claim(old: &Facts, new: &Facts) -> bool {
-    old.names == new.names
-        && old.swarm_id == new.swarm_id
-        && old.lineage.is_some() == new.lineage.is_some()
-        && old.labels == new.labels
-        && (old.cpus, old.memory) == (new.cpus, new.memory)
-        && old.ports == new.ports
-        && (old.host_network, &old.exposed) == (new.host_network, &new.exposed)
-}
-
 /// A container's names without the slash they begin with.
 fn for_each_bare_name(facts: &Facts, mut f: impl FnMut(&str)) {
-    for name in &facts.names {
+    for name in facts.names() {
         f(name.strip_prefix('/').unwrap_or(name));
     }
 }
 
 /// The ports a container exposes on its node's own network.
 fn exposed(facts: &Facts) -> impl Iterator<Item = &str> {
-    facts.exposed.iter().filter(|_| facts.host_network).map(|port| &**port)
+    facts.exposed().filter(|_| facts.host_network)
 }
 
 /// The texts by which an `affinity:image` knows an image: its tags, the repositories of its tags,

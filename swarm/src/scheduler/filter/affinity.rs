@@ -18,9 +18,7 @@ pub(crate) fn any(expr: &Expr, view: &View<'_>) -> bool {
             expr.any(cached.flatten().chain(pending))
         }
         "image" => expr.any(view.node.images.iter().flat_map(image_texts)),
-        label => {
-            expr.any(view.claims().map(|facts| facts.labels.get(label).map_or("", String::as_str)))
-        }
+        label => expr.any(view.claims().map(|facts| facts.label(label).unwrap_or_default())),
     }
 }
 
@@ -30,7 +28,7 @@ fn holds(expr: &Expr, view: &View<'_>) -> bool {
 
 /// The name that counts, without its slash.
 pub(crate) fn first_name(facts: &Facts) -> Option<&str> {
-    facts.names.first().map(|name| name.strip_prefix('/').unwrap_or(name))
+    facts.names().next().map(|name| name.strip_prefix('/').unwrap_or(name))
 }
 
 impl Test for Affinity {

@@ -4,13 +4,13 @@
 //! the classic manager, the protocol of a published port is not looked at.
 
 use super::{Request, Test, View};
-use crate::cluster::{Facts, HostPort};
+use crate::cluster::{Facts, HostPort, Port};
 use crate::scheduler::view::display_name;
 
 /// The test for the request's network mode.
 pub(super) fn test(request: &Request) -> Box<dyn Test> {
     if request.facts.host_network {
-        Box::new(HostMode(request.facts.exposed.clone()))
+        Box::new(HostMode(request.facts.exposed().map(str::to_owned).collect()))
     } else {
         Box::new(BridgeMode(request.bindings.clone()))
     }
@@ -22,7 +22,7 @@ struct BridgeMode(Vec<HostPort>);
 impl BridgeMode {
     fn conflict<'a>(&'a self, view: &View<'a>) -> Option<(&'a HostPort, &'a Facts)> {
         self.0.iter().find_map(|wanted| {
-            let takes = |facts: &&Facts| facts.ports.iter().any(|port| conflict(wanted, port));
+            let takes = |facts: &&Facts| facts.ports().any(|port| conflict(wanted.as_port(), port));
             view.claims().find(takes).map(|facts| (wanted, facts))
         })
     }
@@ -54,7 +54,8 @@ struct HostMode(Vec<String>);
 impl HostMode {
     fn conflict<'a>(&'a self, view: &View<'a>) -> Option<(&'a str, &'a Facts)> {
         self.0.iter().find_map(|wanted| {
-            let takes = |facts: &&Facts| facts.host_network && facts.exposed.contains(wanted);
+            let takes =
+                |facts: &&Facts| facts.host_network && facts.exposed().any(|port| port == wanted);
             view.claims().find(takes).map(|facts| (wanted.as_str(), facts))
         })
     }
@@ -82,7 +83,7 @@ impl Test for HostMode {
 
 /// Whether two bindings cannot be on one node: the same port text on the same address, or either
 /// on all addresses.
-fn conflict(wanted: &HostPort, taken: &HostPort) -> bool {
+fn conflict(wanted: Port<'_>, taken: Port<'_>) -> bool {
     wanted.port == taken.port
         && (wanted.ip == taken.ip || wanted.is_everywhere() || taken.is_everywhere())
 }

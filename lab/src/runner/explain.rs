@@ -69,8 +69,6 @@ impl Runner<'_> {
 fn row(node: Explained) -> Value {
     match node.verdict {
         Verdict::Fits { score, rank } => {
-            // Scores are percents and health: far from the limits of 64 bits.
-            let score = score.and_then(|score| i64::try_from(score).ok());
             json!({"node": node.name, "fits": true, "score": score, "rank": rank})
         }
         Verdict::Refused { by, reason, .. } => {

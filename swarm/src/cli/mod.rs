@@ -32,6 +32,9 @@ pub type Sink = Arc<dyn Fn(&str) + Send + Sync>;
 /// Tells the value of an environment variable, if it is set.
 pub type Vars = Box<dyn Fn(&str) -> Option<String> + Send + Sync>;
 
+/// Meets a manager that has been made.
+pub type Meet = Box<dyn Fn(&Arc<Manager>) + Send + Sync>;
+
 /// What a command line runs in.
 pub struct Environment {
     /// The program's name as shown in texts: the base name of `argv[0]`.
@@ -44,7 +47,7 @@ pub struct Environment {
     pub err: Sink,
     /// Is given the manager as soon as there is one: whoever runs it in a process of its own can ask
     /// it what no client can.
-    pub manager: Box<dyn Fn(&Arc<Manager>) + Send + Sync>,
+    pub manager: Meet,
     /// The world. Its log takes every level: the command line filters.
     pub ctx: Ctx,
 }

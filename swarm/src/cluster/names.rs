@@ -65,7 +65,7 @@ impl Cluster {
         self.check_name_for(&request.name, replacement).map_err(Refusal::Name)?;
         if self.reservations.contains_key(swarm_id) {
             let message = format!("Conflict: a container with swarm ID {swarm_id} is being made");
-            return Err(Refusal::Scheduling(Rejection { message, ..Rejection::default() }));
+            return Err(Refusal::Scheduling(Rejection { message }));
         }
         let choice = scheduler.choose(self, request, random).map_err(Refusal::Scheduling)?;
         let facts = request.facts.clone().with_label(SWARM_ID_LABEL, swarm_id);

@@ -5,7 +5,7 @@ use std::fmt;
 
 use super::filter::Test;
 use super::view::View;
-use super::{Request, Scheduler, Soft, Strategy};
+use super::{Expr, Request, Scheduler, Soft, Strategy};
 use crate::cluster::Cluster;
 
 /// What the scheduler makes of a request, node by node.
@@ -111,17 +111,16 @@ impl Scheduler {
     #[must_use]
     pub fn explain(&self, cluster: &Cluster, request: &Request) -> Explanation {
         let views = View::all(cluster);
-        let with_soft = self.verdicts(&views, request, Soft::Enforced);
-        let without = self.verdicts(&views, request, Soft::Ignored);
-        let fits = |verdicts: &[Verdict]| {
-            verdicts.iter().any(|verdict| matches!(verdict, Verdict::Fits { .. }))
-        };
-        let (pass, verdicts) = if !self.has_soft(request) {
-            (Pass::Hard, without)
-        } else if fits(&with_soft) {
-            (Pass::Soft, with_soft)
-        } else {
-            (Pass::SoftDropped, without)
+        let enforced = self.has_soft(request).then(|| {
+            let verdicts = self.verdicts(&views, request, Soft::Enforced);
+            let fits = |verdict: &Verdict| matches!(verdict, Verdict::Fits { .. });
+            (verdicts.iter().any(fits), verdicts)
+        });
+        let without = || self.verdicts(&views, request, Soft::Ignored);
+        let (pass, verdicts) = match enforced {
+            None => (Pass::Hard, without()),
+            Some((true, verdicts)) => (Pass::Soft, verdicts),
+            Some((false, _)) => (Pass::SoftDropped, without()),
         };
         let explained = |(view, verdict): (&View<'_>, Verdict)| Explained {
             name: view.node.label().to_owned(),
@@ -134,8 +133,8 @@ impl Scheduler {
     /// Whether any filter looks at a soft expression.
     fn has_soft(&self, request: &Request) -> bool {
         let lists = self.filters.iter().filter_map(|filter| filter.expressions(request));
-        let mut all = lists.flatten().filter_map(|text| super::Expr::parse(text).ok());
-        all.any(|expr| expr.soft)
+        let mut marked = lists.flatten().filter(|text| text.contains('~'));
+        marked.any(|text| Expr::parse(text).is_ok_and(|expr| expr.soft))
     }
 
     /// One pass, in the order of `views`. As in a placement, a filter is not even read when the

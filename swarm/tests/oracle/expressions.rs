@@ -1,6 +1,6 @@
 //! Expressions alone: grammar, texts, and what they match.
 
-use proptest::prelude::{ProptestConfig, Strategy, prop_assert_eq, prop_oneof, proptest};
+use proptest::prelude::{Strategy, prop_assert_eq, prop_oneof, proptest};
 use swarm::scheduler::Expr;
 
 use crate::{config, generate, naive};
@@ -34,7 +34,7 @@ fn pattern() -> impl Strategy<Value = String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { ..config(10_000) })]
+    #![proptest_config(config())]
 
     /// What is an expression and what is not, with the texts for clients.
     #[test]

@@ -19,11 +19,15 @@ mod world;
 
 use proptest::test_runner::Config;
 
-/// `cases`, unless the environment asks for another number.
-fn config(cases: u32) -> Config {
+/// The suites spend a third of their time with small pieces of memory.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// 10,000 cases, unless the environment asks for another number.
+fn config() -> Config {
     let config = Config::default();
     if std::env::var_os("PROPTEST_CASES").is_some() {
         return config;
     }
-    Config { cases, ..config }
+    Config { cases: 10_000, ..config }
 }

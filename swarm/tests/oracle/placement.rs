@@ -148,7 +148,7 @@ fn is_true(explanation: Explanation, truth: &Trial, asked: &naive::Asked) -> Tes
     let Some(expected) = expected else { return Ok(()) };
     let told = |node: Explained| {
         let fate = match node.verdict {
-            Fate::Fits { score, rank } => naive::Fate::Fits(score.zip(rank)),
+            Fate::Fits { score, rank } => naive::Fate::Fits(score.map(i128::from).zip(rank)),
             Fate::Refused { by, .. } => naive::Fate::Refused(by.to_owned()),
         };
         (node.addr, fate)
@@ -161,7 +161,7 @@ fn is_true(explanation: Explanation, truth: &Trial, asked: &naive::Asked) -> Tes
 /// Compares trials of one filter.
 fn check_filter(filter: &'static str) {
     // So that failures are kept beside this file.
-    let config = Config { source_file: Some(file!()), ..config(2_500) };
+    let config = Config { source_file: Some(file!()), ..config() };
     let mut runner = TestRunner::new(config);
     runner.run(&trials_of(filter), |trial| agree(&trial, None)).expect("they agree");
 }
@@ -260,7 +260,7 @@ pub fn is_fair(trial: &Trial, fault: Option<&Fault>) -> TestResult {
 }
 
 proptest! {
-    #![proptest_config(config(4_000))]
+    #![proptest_config(config())]
 
     /// All filters, and some in any order, with every strategy.
     #[test]
@@ -287,7 +287,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(config(1_000))]
+    #![proptest_config(config())]
 
     #[test]
     fn random_is_fair(trial in trials_of_ranking("random")) {

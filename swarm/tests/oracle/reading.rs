@@ -22,7 +22,7 @@ fn texts(value: &serde_json::Value) -> BTreeMap<String, String> {
 }
 
 proptest! {
-    #![proptest_config(config(4_000))]
+    #![proptest_config(config())]
 
     /// Expressions, resources, ports and dependencies are read alike, and what is left of the
     /// environment and the labels is the same.

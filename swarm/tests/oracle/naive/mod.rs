@@ -9,7 +9,7 @@ mod state;
 
 pub use expr::{Expr, read as read_expression};
 pub use filters::clash;
-pub use names::{find_container, name_is_free};
+pub use names::{find_container, name_is_free, name_is_free_on};
 pub use request::{Asked, read as read_request};
 pub use state::{Node, nodes, under_way};
 

@@ -14,11 +14,21 @@ pub fn name_is_free(
     name: &str,
     replacement: Option<&Claim>,
 ) -> bool {
+    name_is_free_on(&nodes(world), world, renames, name, replacement)
+}
+
+/// The same; `nodes` are those of the world.
+pub fn name_is_free_on(
+    nodes: &[Node<'_>],
+    world: &World,
+    renames: &[String],
+    name: &str,
+    replacement: Option<&Claim>,
+) -> bool {
     let bare = |name: &str| name.trim_start_matches('/').to_owned();
     if bare(name).is_empty() {
         return true;
     }
-    let nodes = nodes(world);
     let claims = nodes.iter().flat_map(|node| &node.claims);
     let others = claims.filter(|claim| !replacement.is_some_and(|own| are_copies(own, claim)));
     let existing = others.flat_map(|claim| &claim.names).map(|name| bare(name));
@@ -31,13 +41,13 @@ pub fn name_is_free(
 
 /// Address and ID of the container a client means. Where the rules take any of several, it is one
 /// on a healthy node, then that of the lowest address, then of the lowest ID.
-pub fn find_container(world: &World, wanted: &str) -> Option<(String, String)> {
-    let mut nodes = nodes(world);
-    nodes.sort_by_key(|node| (node.health == 0, node.addr.clone()));
+pub fn find_container(nodes: &[Node<'_>], wanted: &str) -> Option<(String, String)> {
+    let mut nodes: Vec<&Node<'_>> = nodes.iter().collect();
+    nodes.sort_by_key(|node| (node.health == 0, &node.addr));
     let mut all = Vec::new();
-    for node in &nodes {
+    for node in nodes {
         let mut existing: Vec<_> = node.claims.iter().filter(|c| c.id.is_some()).collect();
-        existing.sort_by_key(|claim| claim.id.clone());
+        existing.sort_by_key(|claim| &claim.id);
         all.extend(existing.into_iter().map(|claim| (node, claim)));
     }
     let hidden = superseded(&all);

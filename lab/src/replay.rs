@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::event::SharedSink;
-use crate::runner::{self, Outcome};
+use crate::runner::{self, Outcome, Scope};
 use crate::scenario::cluster::Cluster;
 use crate::scenario::{Report, Scenario};
 use crate::world::docker::DockerWorld;
@@ -24,6 +24,8 @@ pub struct Options {
     pub seed: u64,
     /// The last step to run, counted from 1.
     pub until: Option<usize>,
+    /// The step whose placements the log explains; in the simulator only.
+    pub explain: Option<usize>,
     /// Whether the docker cluster stays up.
     pub keep: Keep,
     /// Another manager for the docker world.
@@ -88,11 +90,11 @@ fn simulated(
     sink: SharedSink,
 ) -> Result<Outcome, Ended> {
     let scenario = Arc::clone(scenario);
-    let until = options.until;
+    let scope = Scope { until: options.until, explain: options.explain };
     let seed = options.seed;
     sim::run(seed, move |world| async move {
         let mut world = SimulatedWorld::new(world, &scenario.cluster, &sink);
-        runner::run(&mut world, &scenario, &sink, Some(seed), until).await
+        runner::run(&mut world, &scenario, &sink, Some(seed), scope).await
     })
     .map_err(Ended::World)
 }
@@ -111,7 +113,8 @@ fn on_docker(
         settings.file = std::path::absolute(&scenario.path).ok();
         let mut world =
             DockerWorld::new(scenario.cluster.clone(), settings).map_err(Ended::World)?;
-        let run = runner::run(&mut world, scenario, sink, None, options.until);
+        let scope = Scope { until: options.until, explain: None };
+        let run = runner::run(&mut world, scenario, sink, None, scope);
         let ended = or_signal(run).await;
         let keep = match (options.keep, &ended) {
             (Keep::Always, Some(Ok(_))) => true,

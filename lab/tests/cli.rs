@@ -106,6 +106,68 @@ fn a_wrong_placement_is_explained() {
     insta::assert_snapshot!(settled(&out(&output), &folder));
 }
 
+/// Where `explain` is asked of: a wish that holds, one that does not, ports, resources, a refusal.
+fn placements() -> String {
+    scenario(
+        "  - run: { name: \"web[1:2]\", image: nginx, ports: [\"80:80\"] }\n  \
+           - run: { name: db, image: nginx, memory: 64MiB, constraints: [\"disk==~ssd\"] }\n  \
+           - create: { name: far, image: nginx, constraints: [\"disk==~tape\"] }\n  \
+           - run: { name: web3, image: nginx, ports: [\"80:80\"], constraints: [\"disk==ssd\"] }\n    \
+             expect: { error: port 80 }\n",
+    )
+}
+
+#[test]
+fn every_node_of_a_placement_is_explained() {
+    let folder = Folder::new("explain");
+    let file = folder.write("placements.yaml", &placements());
+    let mut all = String::new();
+    for step in ["2", "3", "4", "5"] {
+        let output = lab(&["explain", &file, "--step", step]);
+        assert_eq!(output.status.code(), Some(0), "{}{}", out(&output), err(&output));
+        assert_eq!(err(&output), "");
+        all += &format!("--step {step}\n{}", out(&output));
+    }
+    insta::assert_snapshot!(all);
+}
+
+#[test]
+fn an_explanation_is_of_the_seed_and_the_strategy() {
+    let folder = Folder::new("explain-random");
+    let file = folder.write("random.yaml", &placements().replace("spread", "random"));
+    let went = |seed| {
+        let output = lab(&["explain", &file, "--step", "3", "--seed", seed]);
+        assert!(out(&output).contains("red    any      -"), "{}{}", out(&output), err(&output));
+        out(&output).lines().last().unwrap().to_owned()
+    };
+    assert!(["  → red", "  → blue"].contains(&went("1").as_str()));
+    let seeds = ["1", "2", "3", "4", "5", "6", "7", "8"].map(went);
+    assert!(seeds.iter().any(|place| *place != seeds[0]), "{seeds:?}");
+}
+
+#[test]
+fn what_cannot_be_explained_says_so() {
+    let folder = Folder::new("explain-bad");
+    let file = folder.write("placements.yaml", &placements());
+    let said = |step: &str, code: i32| {
+        let output = lab(&["explain", &file, "--step", step]);
+        assert_eq!((output.status.code(), out(&output).as_str()), (Some(code), ""));
+        err(&output)
+    };
+    for step in ["0", "6"] {
+        let text = format!("error: there is no step {step}: test has steps 1 to 5\n");
+        assert_eq!(said(step, 1), text);
+    }
+    assert_eq!(said("1", 1), "error: step 1 (wait) places no container: try 2, 3, 4, 5\n");
+    let early = scenario("    expect: { info: { node: red, status: Unhealthy } }\n")
+        + "  - run: { name: db, image: nginx }\n";
+    let file = folder.write("early.yaml", &early);
+    let output = lab(&["explain", &file, "--step", "2"]);
+    assert_eq!(output.status.code(), Some(4), "{}", err(&output));
+    let text = "error: step 1 failed, before step 2: the status of red is Healthy, not Unhealthy\n";
+    assert_eq!(err(&output), text);
+}
+
 #[test]
 fn mistakes_in_a_file_are_all_told_and_nothing_starts() {
     let folder = Folder::new("mistakes");

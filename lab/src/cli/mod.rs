@@ -6,6 +6,7 @@ mod compare;
 mod down;
 mod endpoint;
 pub mod env;
+mod explain;
 mod export;
 mod fault;
 mod ps;
@@ -68,6 +69,12 @@ enum Verb {
     },
     /// Runs each scenario twice with one seed and compares the logs byte by byte
     Check(check::Args),
+    /// Says for each node why a step's container goes there or not
+    ///
+    /// Replays the scenario in the simulator up to the step and asks the manager, just before each
+    /// of the step's containers is created, what it makes of each node: its score and rank, or the
+    /// first filter that refuses it.
+    Explain(explain::Args),
     /// Says whether two worlds told the same story
     ///
     /// With one scenario file, runs it in the simulator and on docker and compares the two runs.
@@ -147,6 +154,7 @@ pub fn main(args: Vec<OsString>) -> i32 {
         Verb::Run(args) => run::run(&args),
         Verb::Validate { files, tls } => return validate::run(&files, &overrides(tls)),
         Verb::Check(args) => check::run(&args),
+        Verb::Explain(args) => explain::run(&args),
         Verb::Compare(args) => compare::run(&args),
         Verb::Export(args) => export::run(&args),
         Verb::Schema => return schema::run(),

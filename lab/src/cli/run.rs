@@ -190,6 +190,7 @@ fn options(args: &Args, seed: u64) -> Options {
         docker: args.on == On::Docker,
         seed,
         until: args.until,
+        explain: None,
         keep: if args.keep { Keep::Always } else { Keep::Never },
         manager: args.manager.clone(),
         endpoint: None,

@@ -1,13 +1,15 @@
-//! Why a container went where it went: the scheduler's own explanation, from the engines' truth.
+//! Why a container goes where it goes: the scheduler's own explanation, beforehand from what the
+//! manager knows, and afterwards from the engines' truth.
 
 use jiff::Timestamp;
-use serde_json::Value;
+use serde_json::{Value, json};
 use swarm::cluster::{self, Cluster};
-use swarm::scheduler::{Filter, Request, Scheduler, Strategy};
+use swarm::scheduler::{Explained, Filter, Request, Scheduler, Strategy, Verdict};
 
+use super::Runner;
 use super::container::create_body;
 use super::view::Endpoints;
-use crate::scenario::{ContainerSpec, cluster::Cluster as Plan};
+use crate::scenario::{ContainerSpec, Verb, cluster::Cluster as Plan};
 
 /// A line for each node: `fits`, or the first filter that refuses it and why, as if the container
 /// were to be placed now and were not there yet. Empty when the engines cannot be asked.
@@ -25,19 +27,54 @@ pub async fn explain(
     let Some(strategy) = Strategy::parse(&manager.strategy) else { return Vec::new() };
     let cluster = read(endpoints, name).await;
     let scheduler = Scheduler::new(Filter::ALL.to_vec(), strategy);
-    // The strategy's order among the nodes that fit. Only `random` asks the dice, and then any
-    // order is as good an explanation as another.
-    let ranked = scheduler.place(&cluster, &request, &mut |_| 0).map(|placement| placement.ranked);
-    let ranked = ranked.unwrap_or_default();
-    let rank = |node: &str| {
-        ranked.iter().position(|addr| cluster.node(addr).is_some_and(|known| known.name == node))
+    let line = |node: Explained| {
+        let (name, strategy) = (node.name, strategy.as_str());
+        match node.verdict {
+            Verdict::Fits { rank: Some(1), .. } => format!("{name:<14}fits, first by {strategy}"),
+            Verdict::Fits { rank: Some(n), .. } => {
+                format!("{name:<14}fits, number {n} by {strategy}")
+            }
+            Verdict::Fits { rank: None, .. } => {
+                format!("{name:<14}fits, any of them by {strategy}")
+            }
+            refused @ Verdict::Refused { .. } => format!("{name:<14}refused by {refused}"),
+        }
     };
-    let line = |(node, reason): (String, String)| match rank(&node) {
-        Some(0) => format!("{node:<14}{reason}, first by {}", strategy.as_str()),
-        Some(n) => format!("{node:<14}{reason}, number {} by {}", n + 1, strategy.as_str()),
-        None => format!("{node:<14}refused by {reason}"),
-    };
-    scheduler.explain(&cluster, &request).into_iter().map(line).collect()
+    scheduler.explain(&cluster, &request).nodes.into_iter().map(line).collect()
+}
+
+impl Runner<'_> {
+    /// Asks the manager what it makes of each node for a container that is about to be created, and
+    /// puts the answer into the log.
+    pub(super) fn foretell(&self, n: usize, verb: &Verb, name: &str) {
+        let (Verb::Run(spec) | Verb::Create(spec)) = verb else { return };
+        let Some((host, plan)) = self.cluster().manager() else { return };
+        let told = match self.world.manager(&host.name) {
+            Some(manager) => manager.explain(name, &create_body(spec)),
+            None => Err(format!("the manager on {} does not run", host.name)),
+        };
+        let mut fields = json!({"step": n, "name": name, "strategy": plan.strategy});
+        match told {
+            Ok(explanation) => {
+                fields["pass"] = explanation.pass.as_str().into();
+                fields["nodes"] = explanation.nodes.into_iter().map(row).collect();
+            }
+            Err(why) => fields["error"] = why.into(),
+        }
+        self.emit("placement.explained", fields);
+    }
+}
+
+/// A node of an explanation, for the log.
+fn row(node: Explained) -> Value {
+    match node.verdict {
+        Verdict::Fits { score, rank } => {
+            json!({"node": node.name, "fits": true, "score": score, "rank": rank})
+        }
+        Verdict::Refused { by, reason, .. } => {
+            json!({"node": node.name, "fits": false, "filter": by, "reason": reason})
+        }
+    }
 }
 
 /// What the engines say, without the container called `name`.

@@ -107,7 +107,16 @@ impl Miss {
     }
 }
 
-/// Replays `scenario` in `world`. `seed` is only told in the log; `until` is the last step to run.
+/// Which steps to run, and what to tell of them besides.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Scope {
+    /// The last step to run, counted from 1.
+    pub until: Option<usize>,
+    /// The step of which the log tells what the manager made of each node before each placement.
+    pub explain: Option<usize>,
+}
+
+/// Replays `scenario` in `world`. `seed` is only told in the log.
 ///
 /// # Errors
 /// When the world could not be brought up. That something did not hold is not an error but a
@@ -117,7 +126,7 @@ pub async fn run(
     scenario: &Scenario,
     sink: &SharedSink,
     seed: Option<u64>,
-    until: Option<usize>,
+    scope: Scope,
 ) -> Result<Outcome, WorldError> {
     sink.emit(start_event(world, scenario, seed));
     sink.emit(Event::new(Duration::ZERO, "lab", "runner", "cluster.up", Value::Null));
@@ -145,9 +154,10 @@ pub async fn run(
         acknowledged: Acknowledged::new(),
         in_force: InForce::default(),
         struck: false,
+        explain: scope.explain,
         outcome: Outcome::default(),
     };
-    let last = until.unwrap_or(usize::MAX);
+    let last = scope.until.unwrap_or(usize::MAX);
     for (n, step) in scenario.steps.iter().enumerate().take(last) {
         if let Err(miss) = runner.step(n + 1, step).await {
             let Miss { span, title, label, notes } = miss;
@@ -192,6 +202,8 @@ struct Runner<'a> {
     in_force: InForce,
     /// Whether anything has been wrong.
     struck: bool,
+    /// See [`Scope::explain`].
+    explain: Option<usize>,
     outcome: Outcome,
 }
 

@@ -96,6 +96,9 @@ impl Runner<'_> {
         let names = step.verb.containers().to_vec();
         for (i, name) in names.iter().enumerate() {
             let began = self.world.now();
+            if self.explain == Some(n) {
+                self.foretell(n, &step.verb, name);
+            }
             let done = self.request(&step.verb, i, name).await;
             let refused = match judged(step, name, "the manager", done) {
                 Ok(refused) => refused,

@@ -35,11 +35,15 @@ impl Deref for Expression {
 
 impl Expression {
     /// Reads an expression. Unlike the manager it refuses a pattern that is no regular expression:
-    /// there it matches nothing, which nobody means.
+    /// there it matches nothing, which nobody means. And it takes no single `=`, which managers
+    /// other than ours refuse.
     ///
     /// # Errors
     /// What is wrong with it.
     pub fn parse(text: &str) -> Result<Self, String> {
+        if !text.contains("==") && !text.contains("!=") {
+            return Err(advice(text));
+        }
         let expr = Expr::parse(text).map_err(|_| advice(text))?;
         if !expr.is_valid() {
             return Err(format!("`{}` is not a regular expression", expr.pattern));

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use swarm::ctx::{Addr, BoxFuture, Ctx};
+use swarm::manager::Manager;
 use swarm::tls;
 
 use crate::pki::Pki;
@@ -74,6 +75,11 @@ pub trait World: Send {
     /// What is different because the run is only a guest in a cluster that stands already; once it
     /// is up.
     fn guest(&self) -> Option<Guest> {
+        None
+    }
+
+    /// The manager of this host, where it is one of ours, runs, and can be asked past its API.
+    fn manager(&self, _host: &str) -> Option<Arc<Manager>> {
         None
     }
 

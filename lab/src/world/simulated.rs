@@ -5,7 +5,7 @@ pub mod faults;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -14,6 +14,7 @@ use sim::store::Store;
 use sim::{Process, TraceRecord, World as Sim};
 use swarm::cli::Environment;
 use swarm::ctx::{Addr, BoxFuture, Ctx, Level, Listener};
+use swarm::manager::Manager;
 use swarm::tls::Tls;
 
 use super::fault::Part;
@@ -36,6 +37,8 @@ pub struct SimulatedWorld {
     processes: BTreeMap<(String, Part), Process>,
     /// The engines that run or ran last, by host: what an engine has stored outlives its process.
     engines: BTreeMap<String, Disk>,
+    /// The managers that run, by host; those that have ended are gone.
+    managers: Managers,
     /// Hosts with a link of their own: those that were made slow.
     slow: BTreeSet<String>,
     pki: Option<Arc<Pki>>,
@@ -45,6 +48,8 @@ pub struct SimulatedWorld {
 
 /// Where an engine's state is found when its process is gone.
 type Disk = Arc<Mutex<Option<Arc<Engine>>>>;
+
+type Managers = Arc<Mutex<BTreeMap<String, Weak<Manager>>>>;
 
 impl SimulatedWorld {
     /// A world for `cluster` in `sim`; what happens there becomes events in `sink`.
@@ -57,6 +62,7 @@ impl SimulatedWorld {
             cluster: cluster.clone(),
             processes: BTreeMap::new(),
             engines: BTreeMap::new(),
+            managers: Managers::default(),
             slow: BTreeSet::new(),
             pki: None,
             plain: BTreeSet::new(),
@@ -165,12 +171,16 @@ impl SimulatedWorld {
     /// Runs the command line of the real manager or agent on a host.
     fn start_swarm(&mut self, host: &Host, part: Part, args: Vec<String>) {
         let component = if part == Part::Agent { "agent" } else { "manager" };
+        let (managers, name) = (Arc::clone(&self.managers), host.name.clone());
         let process = self.sim.start(&host.name, component, move |ctx| async move {
             let environment = Environment {
                 program: "swarm".to_owned(),
                 vars: Box::new(|_| None),
                 out: Arc::new(|_| {}),
                 err: Arc::new(|_| {}),
+                manager: Box::new(move |manager| {
+                    stored(&managers).insert(name.clone(), Arc::downgrade(manager));
+                }),
                 ctx,
             };
             swarm::cli::run(environment, args).await;
@@ -229,8 +239,8 @@ async fn listen(ctx: &Ctx, at: &Addr, pair: Option<&str>) -> Option<Box<dyn List
     }
 }
 
-fn stored(disk: &Disk) -> std::sync::MutexGuard<'_, Option<Arc<Engine>>> {
-    disk.lock().unwrap_or_else(PoisonError::into_inner)
+fn stored<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A record of the simulator as an event of the log.
@@ -268,6 +278,10 @@ impl World for SimulatedWorld {
 
     fn pki(&self) -> Option<Arc<Pki>> {
         self.pki.clone()
+    }
+
+    fn manager(&self, host: &str) -> Option<Arc<Manager>> {
+        stored(&self.managers).get(host)?.upgrade()
     }
 
     fn certify<'a>(

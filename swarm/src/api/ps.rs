@@ -86,7 +86,7 @@ impl Listing {
         };
         let created = |key| -> Result<Vec<Timestamp>, ApiError> {
             let values = self.filters.values(key).iter();
-            values.map(|text| Ok(find(text)?.facts.created)).collect()
+            values.map(|text| Ok(find(text)?.facts.created())).collect()
         };
         let (before, since) = (created("before")?, created("since")?);
         let cut = if self.before.is_empty() { None } else { Some(find(&self.before)?.id.clone()) };
@@ -96,11 +96,11 @@ impl Listing {
             .flat_map(|node| node.containers.values().map(move |container| (node, container)))
             .filter(|(_, container)| !superseded.contains(container.id.as_str()))
             .filter(|row| self.accepts(row))
-            .filter(|(_, container)| before.iter().all(|date| container.facts.created < *date))
-            .filter(|(_, container)| since.iter().all(|date| container.facts.created > *date))
+            .filter(|(_, container)| before.iter().all(|date| container.facts.created() < *date))
+            .filter(|(_, container)| since.iter().all(|date| container.facts.created() > *date))
             .collect();
         // The ID decides between containers of one moment, so that the order is always the same.
-        rows.sort_by_key(|(_, container)| (Reverse(container.facts.created), &container.id));
+        rows.sort_by_key(|(_, container)| (Reverse(container.facts.created()), &container.id));
         if self.limit > 0 {
             rows.truncate(self.limit);
         }
@@ -117,20 +117,20 @@ impl Listing {
             return false;
         }
         // Containers of a cluster's own agents and managers.
-        let image = facts.image.split(':').next().unwrap_or_default();
+        let image = facts.image().split(':').next().unwrap_or_default();
         if image == "swarm" && !self.all {
             return false;
         }
         let filters = &self.filters;
-        let name = facts.names.first().map(|name| name.trim_start_matches('/'));
+        let name = facts.names().next().map(|name| name.trim_start_matches('/'));
         name.map_or(!filters.has("name"), |name| filters.matches("name", name))
             && filters.matches("id", &container.id)
-            && filters.labels(|key| facts.labels.get(key).map(String::as_str))
+            && filters.labels(|key| facts.label(key))
             && filters.matches("status", facts.state.as_str())
             && filters.matches("node", &node.name)
             && filters.any("health", |wanted| wanted == health(facts))
             && filters.any("is-task", |wanted| {
-                wanted == facts.labels.contains_key("com.docker.swarm.task").to_string()
+                wanted == facts.label("com.docker.swarm.task").is_some().to_string()
             })
             && filters.any("volume", |wanted| has_mount(container, wanted))
             && filters.any("network", |wanted| has_network(container, wanted))
@@ -141,7 +141,7 @@ impl Listing {
 }
 
 fn health(facts: &Facts) -> &str {
-    if facts.health.is_empty() { "none" } else { &facts.health }
+    if facts.health().is_empty() { "none" } else { facts.health() }
 }
 
 fn has_mount(container: &Container, wanted: &str) -> bool {
@@ -160,7 +160,7 @@ fn has_network(container: &Container, wanted: &str) -> bool {
 
 /// Whether the container's image is the wanted one, by name (with or without tag) or by ID.
 fn is_made_from(container: &Container, wanted: &str) -> bool {
-    let image = container.facts.image.as_str();
+    let image = container.facts.image();
     let id = json::text(&container.inspect, "/Image");
     let bare = id.strip_prefix("sha256:").unwrap_or(id);
     let tagged = |name: &str| format!("{name}:latest");
@@ -175,13 +175,13 @@ fn is_made_from(container: &Container, wanted: &str) -> bool {
 fn describe((node, container): Row<'_>, now: Timestamp) -> Value {
     let facts = &container.facts;
     let mut row = container.summary.as_object().cloned().unwrap_or_else(Map::new);
-    let names = facts.names.iter().map(|name| format!("/{}{name}", node.name));
+    let names = facts.names().map(|name| format!("/{}{name}", node.name));
     row.insert("Names".into(), names.collect());
     let status = if node.is_healthy() { status_text(facts, now) } else { "Host Down".to_owned() };
     row.insert("Status".into(), status.into());
     let state = facts.state.as_str();
     row.entry("State").and_modify(|told| *told = state.into());
-    let labels = facts.labels.iter().map(|(key, value)| (key.clone(), value.clone().into()));
+    let labels = facts.labels().map(|(key, value)| (key.to_owned(), value.into()));
     row.insert("Labels".into(), labels.collect::<Map<_, _>>().into());
     if let Some(ports) = row.get_mut("Ports").and_then(Value::as_array_mut) {
         tell_node_ip(ports, "IP", &node.ip);

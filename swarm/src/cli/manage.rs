@@ -119,6 +119,7 @@ pub(super) async fn run(
         ..manager::Options::default()
     };
     let manager = Manager::new(ctx.clone(), options);
+    (env.manager)(&manager);
     // The classic manager, too, is at work before it looks at the replication flags.
     manager.start(discovery);
     check_replication(&url, parsed)?;

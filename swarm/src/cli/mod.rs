@@ -17,6 +17,7 @@ mod values;
 use std::sync::Arc;
 
 use crate::ctx::{Ctx, Level, Log, Record};
+use crate::manager::Manager;
 
 use grammar::{Misuse, Parsed};
 use help::Command;
@@ -31,6 +32,9 @@ pub type Sink = Arc<dyn Fn(&str) + Send + Sync>;
 /// Tells the value of an environment variable, if it is set.
 pub type Vars = Box<dyn Fn(&str) -> Option<String> + Send + Sync>;
 
+/// Meets a manager that has been made.
+pub type Meet = Box<dyn Fn(&Arc<Manager>) + Send + Sync>;
+
 /// What a command line runs in.
 pub struct Environment {
     /// The program's name as shown in texts: the base name of `argv[0]`.
@@ -41,6 +45,9 @@ pub struct Environment {
     pub out: Sink,
     /// Standard error.
     pub err: Sink,
+    /// Is given the manager as soon as there is one: whoever runs it in a process of its own can ask
+    /// it what no client can.
+    pub manager: Meet,
     /// The world. Its log takes every level: the command line filters.
     pub ctx: Ctx,
 }

@@ -40,6 +40,7 @@ async fn until_signal(program: &str, args: Vec<String>) -> i32 {
         // A closed pipe must not stop the manager.
         out: Arc::new(|text| drop(std::io::stdout().write_all(text.as_bytes()))),
         err: Arc::new(|text| drop(std::io::stderr().write_all(text.as_bytes()))),
+        manager: Box::new(|_| {}),
         ctx: real::ctx(Level::Debug),
     };
     tokio::select! {

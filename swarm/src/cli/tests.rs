@@ -46,6 +46,7 @@ async fn run_with(vars: &'static [(&'static str, &'static str)], args: &[&str]) 
         }),
         out: Arc::new(move |text| out.lock().unwrap().out.push_str(text)),
         err: Arc::new(move |text| err.lock().unwrap().err.push_str(text)),
+        manager: Box::new(|_| {}),
         ctx,
     };
     let args = args.iter().map(|arg| (*arg).to_owned()).collect();

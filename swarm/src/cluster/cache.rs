@@ -4,14 +4,14 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::{Cluster, Container, Facts, Node, RunState, json};
+use super::{Cluster, Container, Facts, RunState, json};
 
 impl Cluster {
     /// The containers known on a node. Taken before its list is asked for, it tells
     /// [`Cluster::update_containers`] which containers the list can know of.
     #[must_use]
     pub fn container_ids(&self, addr: &str) -> BTreeSet<String> {
-        let containers = self.nodes.get(addr).map(|node| node.containers.keys().cloned());
+        let containers = self.nodes.get(addr).map(|node| node.containers.keys().map(str::to_owned));
         containers.into_iter().flatten().collect()
     }
 
@@ -39,14 +39,21 @@ impl Cluster {
         known_before: &BTreeSet<String>,
         listed: Vec<(Value, Option<Value>)>,
     ) {
-        let Some(node) = self.nodes.get_mut(addr) else { return };
-        let ids: BTreeSet<String> =
-            listed.iter().map(|(summary, _)| json::text(summary, "/Id").to_owned()).collect();
-        node.containers.retain(|id, _| ids.contains(id) || !known_before.contains(id));
+        let Some(node) = self.nodes.get(addr) else { return };
+        let slot = node.slot;
+        let ids: BTreeSet<&str> =
+            listed.iter().map(|(summary, _)| json::text(summary, "/Id")).collect();
+        let gone = node.containers.keys().filter(|id| !ids.contains(id));
+        let gone: Vec<String> =
+            gone.filter(|id| known_before.contains(*id)).map(str::to_owned).collect();
+        for id in &gone {
+            self.take(slot, id);
+        }
         for (summary, inspect) in listed {
             let id = json::text(&summary, "/Id");
-            if node.containers.contains_key(id) || !known_before.contains(id) {
-                node.put_container(summary, inspect);
+            let is_known = self.nodes.at(slot).is_some_and(|node| node.containers.contains_key(id));
+            if is_known || !known_before.contains(id) {
+                self.put_container(slot, summary, inspect);
             }
         }
     }
@@ -55,21 +62,35 @@ impl Cluster {
     /// Without one the last is kept; a container that was never inspected is not taken, as its
     /// ports and labels would be missing from decisions.
     pub fn update_container(&mut self, addr: &str, summary: Value, inspect: Option<Value>) {
-        if let Some(node) = self.nodes.get_mut(addr) {
-            node.put_container(summary, inspect);
+        if let Some(slot) = self.nodes.slot_of(addr) {
+            self.put_container(slot, summary, inspect);
         }
+    }
+
+    fn put_container(&mut self, slot: u32, summary: Value, inspect: Option<Value>) {
+        let Some(node) = self.nodes.at(slot) else { return };
+        let id = json::text(&summary, "/Id").to_owned();
+        let (cpus, clock_delta) = (node.specs.cpus, node.clock_delta);
+        let told = inspect.filter(Value::is_object);
+        let Some(inspect) = told.or_else(|| self.take_inspect(slot, &id)) else { return };
+        if id.is_empty() {
+            return;
+        }
+        let facts = Facts::read(&summary, &inspect, cpus, clock_delta);
+        self.put(slot, Container { id, summary, inspect, facts, ..Container::default() });
     }
 
     /// Forgets a container.
     pub fn remove_container(&mut self, addr: &str, id: &str) {
-        if let Some(node) = self.nodes.get_mut(addr) {
-            node.containers.remove(id);
+        if let Some(slot) = self.nodes.slot_of(addr) {
+            self.take(slot, id);
         }
     }
 
     /// Takes over a complete list of the node's images.
     pub fn set_images(&mut self, addr: &str, rows: Vec<Value>) {
         if let Some(node) = self.nodes.get_mut(addr) {
+            self.index.set_images(node.slot, &node.images, &rows);
             node.images = rows;
         }
     }
@@ -86,19 +107,6 @@ impl Cluster {
         if let Some(node) = self.nodes.get_mut(addr) {
             node.volumes = rows;
         }
-    }
-}
-
-impl Node {
-    fn put_container(&mut self, summary: Value, inspect: Option<Value>) {
-        let id = json::text(&summary, "/Id").to_owned();
-        let known = self.containers.get_mut(&id).map(|old| std::mem::take(&mut old.inspect));
-        let Some(inspect) = inspect.filter(Value::is_object).or(known) else { return };
-        if id.is_empty() {
-            return;
-        }
-        let facts = Facts::read(&summary, &inspect, self.specs.cpus, self.clock_delta);
-        self.containers.insert(id.clone(), Container { id, summary, inspect, facts });
     }
 }
 
@@ -120,7 +128,10 @@ mod tests {
 
     fn names(cluster: &Cluster) -> Vec<String> {
         let node = cluster.node(&addr(1)).expect("known");
-        node.containers.values().flat_map(|container| container.facts.names.clone()).collect()
+        node.containers
+            .values()
+            .flat_map(|container| container.facts.names().map(str::to_owned))
+            .collect()
     }
 
     #[test]
@@ -156,7 +167,7 @@ mod tests {
         let renamed = json!({"Id": container_id("web"), "Names": ["/new"]});
         cluster.update_container(&addr(1), renamed.clone(), None);
         let (_, container) = cluster.find_container("new").expect("renamed");
-        assert_eq!(container.facts.labels["a"], "b");
+        assert_eq!(container.facts.label("a"), Some("b"));
         assert_eq!((&container.summary, &container.inspect), (&renamed, &inspect("web", &extra)));
     }
 

@@ -109,17 +109,17 @@ impl<'a> Copy<'a> {
     /// `None` for containers that no manager made, and for those that could not be removed.
     fn of(node: &'a Node, container: &'a Container) -> Option<Self> {
         let facts = &container.facts;
-        let id = facts.swarm_id.as_deref()?;
+        let id = facts.swarm_id()?;
         if facts.state == RunState::Dead || inherits(node, container, super::SWARM_ID_LABEL, id) {
             return None;
         }
-        let label = facts.labels.get(LINEAGE_LABEL);
+        let label = facts.label(LINEAGE_LABEL);
         let own = label.is_some_and(|label| !inherits(node, container, LINEAGE_LABEL, label));
-        Some(Self { node, container, lineage: facts.lineage.as_ref().filter(|_| own) })
+        Some(Self { node, container, lineage: facts.lineage.as_deref().filter(|_| own) })
     }
 
     fn swarm_id(&self) -> &'a str {
-        self.container.facts.swarm_id.as_deref().unwrap_or_default()
+        self.container.facts.swarm_id().unwrap_or_default()
     }
 
     fn place(&self) -> Place {
@@ -163,11 +163,30 @@ impl<'a> Copy<'a> {
     /// Whether it is to be made anew when its node dies.
     fn wants_replacement(&self) -> bool {
         let facts = &self.container.facts;
-        let policies = facts.labels.get(POLICY_LABEL).map(String::as_str).unwrap_or_default();
+        let policies = facts.label(POLICY_LABEL).unwrap_or_default();
         let policies: Vec<String> = serde_json::from_str(policies).unwrap_or_default();
         policies.iter().any(|policy| policy == ON_NODE_FAILURE)
-            && facts.names.iter().any(|name| name.len() > 1)
+            && facts.names().any(|name| name.len() > 1)
     }
+}
+
+/// Whether a replacement with this swarm ID and lineage may have the name of the container: it
+/// stands for it, or both stand for the same original. Anything else keeps its name, a stranger
+/// with a copied swarm ID as well.
+pub(super) fn gives_way(
+    node: &Node,
+    container: &Container,
+    swarm_id: &str,
+    lineage: &Lineage,
+) -> bool {
+    let Some(own) = container.facts.swarm_id() else { return false };
+    if own != swarm_id || inherits(node, container, super::SWARM_ID_LABEL, own) {
+        return false;
+    }
+    let sibling = Copy::of(node, container)
+        .and_then(|copy| copy.lineage)
+        .is_some_and(|its| its.from.first() == lineage.from.first());
+    lineage.from.contains(&container.id) || sibling
 }
 
 /// Whether a label of a container comes from its image: then it says something of whatever was
@@ -225,9 +244,35 @@ impl Cluster {
             let loses = |copy: &&Copy<'_>| {
                 copies.iter().any(|other| other.belongs_to(copy) && other.worth() > copy.worth())
             };
-            hidden.extend(copies.iter().filter(loses).map(|copy| copy.container.id.as_str()));
+            hidden.extend(copies.iter().filter(loses).map(|copy| &*copy.container.id));
         }
         hidden
+    }
+
+    /// Whether another copy stands for this container, as [`Cluster::superseded`] tells of all.
+    pub(super) fn is_superseded(&self, (node, container): &(&Node, &Container)) -> bool {
+        let Some(swarm_id) = container.facts.swarm_id() else { return false };
+        if self.index.swarm_ids.equal(swarm_id).nth(1).is_none() {
+            return false;
+        }
+        let Some(copy) = Copy::of(node, container) else { return false };
+        let family = self.family(swarm_id);
+        family.iter().any(|other| other.belongs_to(&copy) && other.worth() > copy.worth())
+    }
+
+    /// The copies of a swarm ID on registered nodes, by address and ID.
+    fn family(&self, swarm_id: &str) -> Vec<Copy<'_>> {
+        let claims = self.index.swarm_ids.equal(swarm_id).map(|handle| self.index.claim(handle));
+        let claims = claims.filter(|(container, _)| {
+            !container.id.is_empty() && container.facts.swarm_id() == Some(swarm_id)
+        });
+        let places = claims.filter_map(|(container, slot)| {
+            let node = self.nodes.at(slot).filter(|node| node.registered)?;
+            Copy::of(node, container)
+        });
+        let mut copies: Vec<Copy<'_>> = places.collect();
+        copies.sort_by_key(|copy| (copy.node.addr.as_str(), &*copy.container.id));
+        copies
     }
 
     /// The label that a replacement for this container gets; `None` if it is not a manager's.
@@ -261,8 +306,9 @@ impl Cluster {
     /// A container was made anew: the lost one is no longer known at its dead node, or it would be
     /// made again when its replacement is removed.
     pub fn replaced(&mut self, place: &Place) {
-        if let Some(node) = self.nodes.get_mut(&place.addr).filter(|node| !node.is_healthy()) {
-            node.containers.remove(&place.id);
+        let dead = self.nodes.get(&place.addr).filter(|node| !node.is_healthy());
+        if let Some(slot) = dead.map(|node| node.slot) {
+            self.take(slot, &place.id);
         }
         if let Some(node) = self.departed.get_mut(&place.addr) {
             node.containers.remove(&place.id);
@@ -281,25 +327,31 @@ impl Cluster {
     /// is a replacement, and with `lost` also those that want one.
     fn families(&self, lost: bool) -> BTreeMap<&str, Vec<Copy<'_>>> {
         let departed = || lost.then(|| self.departed.values()).into_iter().flatten();
-        let nodes = || self.registered().chain(departed());
-        let mut families: BTreeMap<&str, Vec<Copy<'_>>> = BTreeMap::new();
-        for node in nodes() {
-            // Most clusters have no such container, so the cheap questions come first.
-            let dead = lost && matches!(node.state, State::Unhealthy | State::Disconnected);
-            let suspects = node.containers.values().filter(|container| {
-                let facts = &container.facts;
-                facts.lineage.is_some() || dead && facts.labels.contains_key(POLICY_LABEL)
-            });
-            for copy in suspects.filter_map(|container| Copy::of(node, container)) {
-                if copy.lineage.is_some() || dead && copy.wants_replacement() {
-                    families.entry(copy.swarm_id()).or_default();
-                }
-            }
+        let is_suspect = |container: &Container| {
+            container.facts.lineage.is_some()
+                || lost && container.facts.label(POLICY_LABEL).is_some()
+        };
+        // Of live nodes only replacements, which an index knows; of dead ones whoever wants one.
+        let replacements = self.index.lineages.all().filter_map(|handle| {
+            let (container, slot) = self.index.claim(handle);
+            let node = self.nodes.at(slot).filter(|node| node.registered)?;
+            (!container.id.is_empty()).then_some((node, &**container))
+        });
+        let is_down = |node: &&Node| lost && node.state == State::Unhealthy;
+        let lost = self.registered().filter(is_down).chain(departed()).flat_map(|node| {
+            let suspects = node.containers.values().filter(|container| is_suspect(container));
+            suspects.map(move |container| (node, container))
+        });
+        let suspects = replacements.chain(lost);
+        let copies = suspects.filter_map(|(node, container)| Copy::of(node, container));
+        let copies = copies
+            .filter(|copy| copy.lineage.is_some() || is_dead(copy) && copy.wants_replacement());
+        let mut families: BTreeMap<&str, Vec<Copy<'_>>> =
+            copies.map(|copy| (copy.swarm_id(), Vec::new())).collect();
+        for (swarm_id, family) in &mut families {
+            *family = self.family(swarm_id);
         }
-        if families.is_empty() {
-            return families;
-        }
-        for copy in nodes().flat_map(copies) {
+        for copy in departed().flat_map(self::copies) {
             if let Some(family) = families.get_mut(copy.swarm_id()) {
                 family.push(copy);
             }

@@ -3,8 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
-use super::container::{Facts, HostPort, RunState};
-use super::copies::{LINEAGE_LABEL, Lineage};
+use super::container::{Facts, HostPort, RunState, Words};
 use super::json;
 
 /// The label that carries the swarm ID, the identity that survives rescheduling.
@@ -19,54 +18,66 @@ impl Facts {
     #[must_use]
     pub fn read(summary: &Value, inspect: &Value, cpus: i64, clock_delta: SignedDuration) -> Self {
         let date = |pointer| parse_date(json::text(inspect, pointer), clock_delta);
-        let mut facts = Self {
+        let mut words = Words {
             names: names(summary, inspect),
             image: first_text(&[(inspect, "/Config/Image"), (summary, "/Image")]),
-            state: run_state(inspect),
             health: json::text(inspect, "/State/Health/Status").to_owned(),
+            ..Words::default()
+        };
+        words.read_config(inspect, "/Config");
+        if inspect.pointer("/Config/Labels").is_none() {
+            words.read_labels(summary, "/Labels");
+        }
+        for (_, bindings) in json::members(inspect, "/NetworkSettings/Ports") {
+            words.add_ports(bindings);
+        }
+        let mut facts = Self {
+            state: run_state(inspect),
             exit_code: json::int(inspect, "/State/ExitCode"),
-            created: date("/Created").unwrap_or_else(|| list_date(summary, clock_delta)),
-            started: date("/State/StartedAt"),
-            finished: date("/State/FinishedAt"),
+            created: date("/Created").unwrap_or_else(|| list_date(summary, clock_delta)).into(),
+            started: date("/State/StartedAt").into(),
+            finished: date("/State/FinishedAt").into(),
             ..Self::default()
         };
-        facts.read_config(inspect, "/Config");
-        if inspect.pointer("/Config/Labels").is_none() {
-            facts.read_labels(summary, "/Labels");
-        }
+        facts.read_host_config(inspect);
         facts.cpus = match json::int(inspect, "/HostConfig/CpuShares") {
             0 => nano_cpus(inspect),
             shares => whole_cpus(shares, cpus),
         };
-        for (_, bindings) in json::members(inspect, "/NetworkSettings/Ports") {
-            facts.add_ports(bindings);
-        }
-        facts
+        facts.with_words(&words)
     }
 
     /// Reads what a create asks for. CPUs are whole ones here, not shares.
     pub(crate) fn read_create(name: &str, body: &Value) -> Self {
-        let mut facts = Self { image: json::text(body, "/Image").to_owned(), ..Self::default() };
+        let mut words = Words { image: json::text(body, "/Image").to_owned(), ..Words::default() };
         if !name.is_empty() {
-            facts.names.push(format!("/{name}"));
+            words.names.push(format!("/{name}"));
         }
-        facts.read_config(body, "");
+        words.read_config(body, "");
+        let mut facts = Self::default();
+        facts.read_host_config(body);
         facts.cpus = match json::int(body, "/HostConfig/CpuShares") {
             0 => nano_cpus(body),
             cpus => cpus.max(0),
         };
-        facts
+        facts.with_words(&words)
     }
 
+    /// What inspect JSON and create bodies have in common.
+    fn read_host_config(&mut self, body: &Value) {
+        self.memory = json::int(body, "/HostConfig/Memory").max(0);
+        self.host_network = json::text(body, "/HostConfig/NetworkMode") == "host";
+        self.auto_remove = json::flag(body, "/HostConfig/AutoRemove");
+    }
+}
+
+impl Words {
     /// What inspect JSON (below `config`) and create bodies (at the top) have in common.
     fn read_config(&mut self, body: &Value, config: &str) {
         self.read_labels(body, &format!("{config}/Labels"));
         self.exposed = json::members(body, &format!("{config}/ExposedPorts"))
             .map(|(port, _)| port.to_owned())
             .collect();
-        self.memory = json::int(body, "/HostConfig/Memory").max(0);
-        self.host_network = json::text(body, "/HostConfig/NetworkMode") == "host";
-        self.auto_remove = json::flag(body, "/HostConfig/AutoRemove");
         for (_, bindings) in json::members(body, "/HostConfig/PortBindings") {
             self.add_ports(bindings);
         }
@@ -76,8 +87,6 @@ impl Facts {
         self.labels = json::members(body, pointer)
             .map(|(key, value)| (key.to_owned(), value.as_str().unwrap_or_default().to_owned()))
             .collect();
-        self.swarm_id = self.labels.get(SWARM_ID_LABEL).filter(|id| !id.is_empty()).cloned();
-        self.lineage = self.labels.get(LINEAGE_LABEL).and_then(|label| Lineage::parse(label));
     }
 
     /// Adds the claims among `bindings`. One without a port claims nothing: the engine picks.
@@ -213,7 +222,7 @@ mod tests {
                 "81/tcp": [{"HostIp": "0.0.0.0", "HostPort": "32768"}], "82/tcp": null,
             }},
         }));
-        let ports: Vec<_> = facts.ports.iter().map(|p| (p.ip.as_str(), p.port.as_str())).collect();
+        let ports: Vec<_> = facts.ports().map(|p| (p.ip, p.port)).collect();
         assert_eq!(ports, [("", "8080"), ("0.0.0.0", "8080"), ("0.0.0.0", "32768")]);
     }
 
@@ -234,20 +243,20 @@ mod tests {
     fn dates_move_by_the_clock_delta_but_never_stays_never() {
         let delta = SignedDuration::from_secs(10);
         let facts = Facts::read(&summary("web"), &inspect("web", &json!({})), 3, delta);
-        assert_eq!(facts.created.to_string(), "2026-01-01T00:00:10.5Z");
-        assert_eq!(facts.started.map(|t| t.to_string()).as_deref(), Some("2026-01-01T00:00:11Z"));
-        assert_eq!(facts.finished, None);
+        assert_eq!(facts.created().to_string(), "2026-01-01T00:00:10.5Z");
+        assert_eq!(facts.started().map(|t| t.to_string()).as_deref(), Some("2026-01-01T00:00:11Z"));
+        assert_eq!(facts.finished(), None);
         let row = json!({"Created": now().as_second()});
-        assert_eq!(Facts::read(&row, &json!({}), 3, delta).created, now() + delta);
+        assert_eq!(Facts::read(&row, &json!({}), 3, delta).created(), now() + delta);
     }
 
     #[test]
     fn engines_that_leave_members_out() {
         let row = json!({"Id": "x", "Image": "nginx", "Labels": {"a": "b"}});
         let facts = Facts::read(&row, &json!({"Name": "/web"}), 3, SignedDuration::ZERO);
-        assert_eq!((facts.names.as_slice(), facts.image.as_str()), (&["/web".into()][..], "nginx"));
-        assert_eq!(facts.labels.get("a").map(String::as_str), Some("b"));
+        assert_eq!((facts.names().collect(), facts.image()), (vec!["/web"], "nginx"));
+        assert_eq!(facts.label("a"), Some("b"));
         let nameless = Facts::read(&row, &json!({"Name": "/"}), 3, SignedDuration::ZERO);
-        assert!(nameless.names.is_empty());
+        assert!(nameless.names().next().is_none());
     }
 }

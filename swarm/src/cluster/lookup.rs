@@ -4,6 +4,7 @@ use std::cmp::Ordering;
 
 use serde_json::Value;
 
+use super::index::{Bits, Handle};
 use super::{Cluster, Container, Facts, Node, format, json};
 
 /// Length of the short form of an ID.
@@ -16,20 +17,112 @@ impl Cluster {
     /// stands for is found only if nothing else is.
     #[must_use]
     pub fn find_container(&self, text: &str) -> Option<(&Node, &Container)> {
-        let candidates = self.healthy_first().flat_map(|node| {
-            node.containers.values().map(move |container| Candidate {
-                node,
-                id: &container.id,
-                facts: &container.facts,
-                item: (node, container),
-            })
-        });
-        let superseded = self.superseded();
-        if superseded.is_empty() {
-            return resolve(text, candidates);
+        if self.index.lineages.is_empty() {
+            return self.meant(text, |_| true);
         }
-        let counts = |candidate: &Candidate<'_, _>| !superseded.contains(candidate.id);
-        resolve(text, candidates.clone().filter(counts)).or_else(|| resolve(text, candidates))
+        self.meant(text, |place| !self.is_superseded(place)).or_else(|| self.meant(text, |_| true))
+    }
+
+    /// What `text` means among the containers of registered nodes for which `counts` holds.
+    fn meant<'a>(
+        &'a self,
+        text: &str,
+        counts: impl Fn(&(&'a Node, &'a Container)) -> bool,
+    ) -> Option<(&'a Node, &'a Container)> {
+        if text.is_empty() {
+            return None;
+        }
+        let place = |handle| {
+            let (container, slot) = self.index.claim(handle);
+            let node = self.nodes.at(slot).filter(|node| node.registered)?;
+            // A create under way is nothing that a client can mean.
+            Some((node, &**container)).filter(|place| !place.1.id.is_empty() && counts(place))
+        };
+        // Where any hit will do, a live one is best.
+        let order = |place: &(&'a Node, &'a Container)| {
+            (!place.0.is_healthy(), place.0.addr.as_str(), &*place.1.id)
+        };
+        let index = &self.index;
+        let by_id = index.ids.equal(text).filter_map(place);
+        let by_id = by_id.filter(|(_, container)| is_id(text, &container.id));
+        if let Some(found) = by_id.min_by_key(order) {
+            return Some(found);
+        }
+        let by_swarm_id = index.swarm_ids.equal(text).filter_map(place);
+        let by_swarm_id = by_swarm_id.filter(|found| is_id(text, swarm_id(&found.1.facts)));
+        if let Some(found) = by_swarm_id.min_by_key(order) {
+            return Some(found);
+        }
+        let mut named = self.named(text).filter_map(place);
+        if let Some(found) = named.next() {
+            let same = |other: (_, &Container)| std::ptr::eq(other.1, found.1);
+            return named.all(same).then_some(found);
+        }
+        // Both kinds of ID count on their own: a container that fits by both is ambiguous.
+        let by_id = index.ids.beginning(text).filter_map(place);
+        let by_id = by_id.filter(|(_, container)| container.id.starts_with(text));
+        let by_swarm_id = index.swarm_ids.beginning(text).filter_map(place);
+        let by_swarm_id = by_swarm_id.filter(|found| swarm_id(&found.1.facts).starts_with(text));
+        let mut begun = by_id.chain(by_swarm_id);
+        let found = begun.next()?;
+        begun.next().is_none().then_some(found)
+    }
+
+    /// The claims that `text` names, bare or after its node's name or ID; one that is named in two
+    /// ways comes twice.
+    fn named<'a>(&'a self, text: &'a str) -> impl Iterator<Item = Handle> + 'a {
+        let index = &self.index;
+        let is_node = |text: &str| {
+            !text.is_empty()
+                && (index.node_names.contains_key(text) || index.node_ids.contains_key(text))
+        };
+        let after_node = text
+            .match_indices('/')
+            .filter(move |(at, _)| is_node(&text[..*at]))
+            .map(|(at, _)| &text[at + 1..]);
+        // A name without its slash, or with it.
+        let bare = [Some(text), text.strip_prefix('/')].into_iter().flatten();
+        let handles = bare.chain(after_node).flat_map(|name| index.names.equal(name));
+        handles.filter(move |handle| {
+            let (container, slot) = index.claim(*handle);
+            let node = self.nodes.at(slot);
+            node.is_some_and(|node| is_named(text, node, &container.facts))
+        })
+    }
+
+    /// Adds the nodes on which `text` means a container, or one being made, when nothing but the
+    /// node is looked at.
+    pub(crate) fn add_nodes_of(&self, text: &str, set: &mut Bits) {
+        if text.is_empty() {
+            return;
+        }
+        let index = &self.index;
+        let claim = |handle| index.claim(handle);
+        let by_id = index.ids.equal(text).map(claim);
+        by_id.filter(|claim| is_id(text, &claim.0.id)).for_each(|claim| set.insert(claim.1));
+        let by_swarm_id = index.swarm_ids.equal(text).map(claim);
+        let by_swarm_id = by_swarm_id.filter(|claim| is_id(text, swarm_id(&claim.0.facts)));
+        by_swarm_id.for_each(|claim| set.insert(claim.1));
+        // By name if it is the only one of its node; one that is named in two ways is one.
+        let mut named: Vec<(u32, Handle)> =
+            self.named(text).map(|handle| (claim(handle).1, handle)).collect();
+        named.sort_unstable();
+        named.dedup();
+        let mut names = Once::default();
+        named.into_iter().for_each(|(slot, _)| names.count(slot));
+        // By the beginning of an ID where nothing has the name. Both kinds of ID count.
+        let mut begun = Once::default();
+        let by_id = index.ids.beginning(text).map(claim);
+        let by_id = by_id.filter(|claim| claim.0.id.starts_with(text));
+        by_id.for_each(|claim| begun.count(claim.1));
+        let by_swarm_id = index.swarm_ids.beginning(text).map(claim);
+        let by_swarm_id = by_swarm_id.filter(|claim| swarm_id(&claim.0.facts).starts_with(text));
+        by_swarm_id.for_each(|claim| begun.count(claim.1));
+        begun.seen.drop_all(&begun.again);
+        begun.seen.drop_all(&names.seen);
+        names.seen.drop_all(&names.again);
+        set.add_all(&begun.seen);
+        set.add_all(&names.seen);
     }
 
     /// The registered nodes that hold an image, healthy ones first, then by name. `text` is an ID,
@@ -100,6 +193,22 @@ fn network_id(row: &Value) -> &str {
     json::text(row, "/Id")
 }
 
+/// Slots that came, and those that came more than once.
+#[derive(Default)]
+struct Once {
+    seen: Bits,
+    again: Bits,
+}
+
+impl Once {
+    fn count(&mut self, slot: u32) {
+        if self.seen.contains(slot) {
+            self.again.insert(slot);
+        }
+        self.seen.insert(slot);
+    }
+}
+
 /// Something that can be meant by a container's ID or name.
 #[derive(Clone, Copy)]
 pub(crate) struct Candidate<'a, T> {
@@ -113,7 +222,8 @@ pub(crate) struct Candidate<'a, T> {
     pub(crate) item: T,
 }
 
-/// The candidate meant by `text`, by the rules of [`Cluster::find_container`].
+/// The candidate meant by `text`, by the rules of [`Cluster::find_container`]: for people who ask
+/// about one node, without an index.
 pub(crate) fn resolve<'a, T>(
     text: &str,
     candidates: impl Iterator<Item = Candidate<'a, T>> + Clone,
@@ -121,20 +231,15 @@ pub(crate) fn resolve<'a, T>(
     if text.is_empty() {
         return None;
     }
-    let is_id = |id: &str| id == text || short(id) == Some(text);
-    if let Some(found) = candidates.clone().find(|candidate| is_id(candidate.id)) {
+    if let Some(found) = candidates.clone().find(|candidate| is_id(text, candidate.id)) {
         return Some(found.item);
     }
-    let swarm_id = |facts: &'a Facts| facts.swarm_id.as_deref().unwrap_or_default();
-    if let Some(found) = candidates.clone().find(|candidate| is_id(swarm_id(candidate.facts))) {
+    let has_swarm_id = |facts: &Facts| is_id(text, swarm_id(facts));
+    if let Some(found) = candidates.clone().find(|candidate| has_swarm_id(candidate.facts)) {
         return Some(found.item);
     }
-    let mut named = candidates.clone().filter(|Candidate { node, facts, .. }| {
-        facts
-            .names
-            .iter()
-            .any(|name| name.strip_prefix('/') == Some(text) || is_on_node(text, node, name))
-    });
+    let is_named = |candidate: &Candidate<'a, T>| is_named(text, candidate.node, candidate.facts);
+    let mut named = candidates.clone().filter(is_named);
     if let Some(found) = named.next() {
         return named.next().is_none().then_some(found.item);
     }
@@ -144,6 +249,20 @@ pub(crate) fn resolve<'a, T>(
     let mut begun = by_id.chain(by_swarm_id);
     let found = begun.next()?;
     begun.next().is_none().then_some(found.item)
+}
+
+/// Whether `text` is all of an ID or its short form.
+fn is_id(text: &str, id: &str) -> bool {
+    id == text || short(id) == Some(text)
+}
+
+fn swarm_id(facts: &Facts) -> &str {
+    facts.swarm_id().unwrap_or_default()
+}
+
+fn is_named(text: &str, node: &Node, facts: &Facts) -> bool {
+    let mut names = facts.names();
+    names.any(|name| name.strip_prefix('/') == Some(text) || is_on_node(text, node, name))
 }
 
 /// Whether `text` is `name`, or `name` after the ID or the name of its node. Names of containers
@@ -196,7 +315,7 @@ mod tests {
 
     fn found(cluster: &Cluster, text: &str) -> Option<String> {
         let (node, container) = cluster.find_container(text)?;
-        Some(format!("{}{}", node.name, container.facts.names[0]))
+        Some(format!("{}{}", node.name, container.facts.names().next()?))
     }
 
     fn with_swarm_id(id: &str) -> Value {

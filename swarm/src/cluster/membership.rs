@@ -7,19 +7,30 @@ use super::{Cluster, Node, State, Transition};
 impl Cluster {
     /// Adds the address as a pending node; `false` if it is known already.
     pub fn add_node(&mut self, addr: &str, now: Timestamp) -> bool {
-        if self.nodes.contains_key(addr) {
+        if self.nodes.slot_of(addr).is_some() {
             return false;
         }
         let node = Node { addr: addr.to_owned(), updated_at: now, ..Node::default() };
-        self.nodes.insert(addr.to_owned(), node);
+        let slot = self.nodes.insert(node);
+        if let Some(node) = self.nodes.at(slot) {
+            self.index.add_node(node, self.nodes.universe(), &self.options);
+        }
         true
     }
 
     /// Forgets the node with everything that was claimed on it; what is returned is
     /// disconnected.
     pub fn remove_node(&mut self, addr: &str) -> Option<Node> {
+        let node = self.nodes.get(addr)?;
+        // What is returned still knows its containers and images; they are shared or moved.
+        let (slot, containers) = (node.slot, node.containers.clone());
+        let claims = self.reservations.values().filter(|reservation| reservation.node == addr);
+        let claims: Vec<String> = claims.map(|claim| claim.swarm_id.clone()).collect();
+        claims.iter().for_each(|swarm_id| self.drop_reservation(swarm_id));
+        let images = self.take_all(slot);
         let mut node = self.nodes.remove(addr)?;
-        self.reservations.retain(|_, reservation| reservation.node != addr);
+        self.index.remove_node(&node);
+        (node.containers, node.images) = (containers, images);
         self.renames.retain(|_, node| node != addr);
         node.state = State::Disconnected;
         node.registered = false;
@@ -44,41 +55,46 @@ impl Cluster {
 
     /// Makes a pending node that was just validated a healthy one.
     pub fn register(&mut self, addr: &str, now: Timestamp) {
-        let Some(node) = self.nodes.get_mut(addr) else { return };
-        if node.state == State::Pending {
-            node.state = State::Healthy;
-            node.registered = true;
-            node.failures = 0;
-            node.error.clear();
-            node.updated_at = now;
-        }
+        self.change_node(addr, |node| {
+            if node.state == State::Pending {
+                node.state = State::Healthy;
+                node.registered = true;
+                node.failures = 0;
+                node.error.clear();
+                node.updated_at = now;
+            }
+        });
     }
 
     /// Notes a call to the node that succeeded: one is enough to revive it.
     pub fn succeeded(&mut self, addr: &str, now: Timestamp) -> Transition {
-        let Some(node) = self.nodes.get_mut(addr) else { return Transition::None };
-        node.error.clear();
-        node.updated_at = now;
-        let failures = std::mem::take(&mut node.failures);
-        if node.state != State::Unhealthy {
-            return Transition::None;
-        }
-        node.state = State::Healthy;
-        Transition::CameBack(failures)
+        let change = self.change_node(addr, |node| {
+            node.error.clear();
+            node.updated_at = now;
+            let failures = std::mem::take(&mut node.failures);
+            if node.state != State::Unhealthy {
+                return Transition::None;
+            }
+            node.state = State::Healthy;
+            Transition::CameBack(failures)
+        });
+        change.unwrap_or(Transition::None)
     }
 
     /// Notes a call to the node that could not connect.
     pub fn failed(&mut self, addr: &str, error: &str, now: Timestamp) -> Transition {
         let retry = self.options.failure_retry;
-        let Some(node) = self.nodes.get_mut(addr) else { return Transition::None };
-        error.clone_into(&mut node.error);
-        node.updated_at = now;
-        node.failures = node.failures.saturating_add(1);
-        if node.state != State::Healthy || node.failures < retry {
-            return Transition::None;
-        }
-        node.state = State::Unhealthy;
-        Transition::WentDown(node.failures)
+        let change = self.change_node(addr, |node| {
+            error.clone_into(&mut node.error);
+            node.updated_at = now;
+            node.failures = node.failures.saturating_add(1);
+            if node.state != State::Healthy || node.failures < retry {
+                return Transition::None;
+            }
+            node.state = State::Unhealthy;
+            Transition::WentDown(node.failures)
+        });
+        change.unwrap_or(Transition::None)
     }
 
     /// Shows `error` as the node's, without counting a failure: why it was not validated.

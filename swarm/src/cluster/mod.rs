@@ -5,32 +5,42 @@
 
 mod cache;
 mod container;
+mod containers;
 mod copies;
 mod facts;
 mod format;
+pub(crate) mod index;
 pub(crate) mod json;
 mod lookup;
 mod membership;
 mod names;
 mod node;
+mod nodes;
 #[cfg(test)]
 mod properties;
 mod specs;
 mod status;
 #[cfg(test)]
 pub(crate) mod testing;
+mod texts;
+mod update;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::scheduler::Rejection;
+use crate::scheduler::{Answers, Rejection};
+use index::Index;
+use nodes::Nodes;
 
-pub use container::{Container, Facts, HostPort, RunState};
+pub use container::{Container, Facts, HostPort, Port, RunState, Words};
+pub use containers::Containers;
 pub use copies::{Care, LINEAGE_LABEL, Lineage, Place};
 pub(crate) use facts::host_ports;
 pub use facts::{SWARM_ID_LABEL, cpu_shares};
 pub use format::{bytes_text, natural_cmp};
 pub(crate) use lookup::{Candidate, resolve, split_image};
+pub(crate) use node::saturated;
 pub use node::{Node, Specs, SpecsError, State};
 pub use status::status_text;
 
@@ -119,14 +129,20 @@ impl std::error::Error for Refusal {}
 pub struct Cluster {
     options: Options,
     /// By address, `host:port`.
-    nodes: BTreeMap<String, Node>,
+    nodes: Nodes,
     /// By swarm ID.
     reservations: BTreeMap<String, Reservation>,
+    /// How many reservations have a name.
+    reserved_names: BTreeMap<String, u32>,
     /// Names claimed by renames under way, with the address of the node.
     renames: BTreeMap<String, String>,
     /// Nodes that left discovery, are dead, and had containers that are to be made anew; by
     /// address.
     departed: BTreeMap<String, Node>,
+    /// Follows from nodes and reservations.
+    index: Index,
+    /// Answers to what was asked before; behind a lock because questions do not change the cluster.
+    answers: Mutex<Answers>,
 }
 
 impl Cluster {
@@ -140,5 +156,27 @@ impl Cluster {
     #[must_use]
     pub fn options(&self) -> &Options {
         &self.options
+    }
+
+    /// The indexes over all of it.
+    pub(crate) fn index(&self) -> &Index {
+        &self.index
+    }
+
+    /// What the scheduler remembers.
+    pub(crate) fn answers(&self) -> MutexGuard<'_, Answers> {
+        // Whatever a panic left there is renewed from the journals or is plain data.
+        self.answers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The node with this number.
+    pub(crate) fn node_at(&self, slot: u32) -> Option<&Node> {
+        self.nodes.at(slot)
+    }
+
+    /// What strategies look at; `None` for a node that has left.
+    pub(crate) fn load(&self, node: &Node) -> Option<&index::Load> {
+        let slot = self.nodes.slot_of(&node.addr).filter(|slot| *slot == node.slot)?;
+        self.index.loads().get(slot as usize)
     }
 }

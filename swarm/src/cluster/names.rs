@@ -1,6 +1,11 @@
 //! Claims made while a call to an engine is under way: no name and no resource is promised twice.
 
-use super::{Cluster, Facts, NameTaken, Node, Refusal, Reservation, SWARM_ID_LABEL};
+use std::sync::Arc;
+
+use super::copies::gives_way;
+use super::{
+    Cluster, Container, Facts, Lineage, NameTaken, Node, Refusal, Reservation, SWARM_ID_LABEL,
+};
 use crate::scheduler::{Rejection, Request, Scheduler};
 
 impl Cluster {
@@ -13,22 +18,32 @@ impl Cluster {
         self.check_name_for(name, None)
     }
 
-    /// As [`Cluster::check_name`]; what has the same swarm ID does not count, as a replacement gets
-    /// the name of the container it replaces.
-    fn check_name_for(&self, name: &str, swarm_id: Option<&str>) -> Result<(), NameTaken> {
+    /// As [`Cluster::check_name`]; a replacement, which is `Some` swarm ID and lineage, gets the
+    /// name of the copies it stands for.
+    fn check_name_for(
+        &self,
+        name: &str,
+        replacement: Option<(&str, &Lineage)>,
+    ) -> Result<(), NameTaken> {
         let bare = bare(name);
         if bare.is_empty() {
             return Ok(());
         }
-        let mut names = self
-            .registered()
-            .flat_map(|node| node.containers.values())
-            .filter(|container| {
-                swarm_id.is_none() || container.facts.swarm_id.as_deref() != swarm_id
-            })
-            .flat_map(|container| &container.facts.names);
-        let taken = names.any(|taken| self::bare(taken) == bare)
-            || self.reservations.values().any(|reservation| reservation.name == bare)
+        let claims = self.index.names.equal(bare).map(|handle| self.index.claim(handle));
+        let mut held = claims.filter(|(container, slot)| {
+            // Creates under way are asked below, also those whose containers are known already.
+            !container.id.is_empty()
+                && self.index.registered.contains(*slot)
+                && container.facts.names().any(|taken| self::bare(taken) == bare)
+        });
+        let keeps = |(container, slot): (&Arc<Container>, u32)| match replacement {
+            Some((swarm_id, its)) => {
+                !self.nodes.at(slot).is_some_and(|node| gives_way(node, container, swarm_id, its))
+            }
+            None => true,
+        };
+        let taken = held.any(keeps)
+            || self.reserved_names.contains_key(bare)
             || self.renames.contains_key(bare);
         if taken { Err(NameTaken(name.to_owned())) } else { Ok(()) }
     }
@@ -46,31 +61,29 @@ impl Cluster {
         scheduler: &Scheduler,
         random: &mut dyn FnMut(u64) -> u64,
     ) -> Result<Reservation, Refusal> {
-        self.check_name_for(&request.name, Some(swarm_id)).map_err(Refusal::Name)?;
+        let replacement = request.facts.lineage.as_deref().map(|lineage| (swarm_id, lineage));
+        self.check_name_for(&request.name, replacement).map_err(Refusal::Name)?;
         if self.reservations.contains_key(swarm_id) {
             let message = format!("Conflict: a container with swarm ID {swarm_id} is being made");
-            return Err(Refusal::Scheduling(Rejection { message, ..Rejection::default() }));
+            return Err(Refusal::Scheduling(Rejection { message }));
         }
-        let placement = scheduler.place(self, request, random).map_err(Refusal::Scheduling)?;
-        let node = placement.ranked.first().expect("a placement names at least one node").clone();
-        let mut facts = request.facts.clone();
-        facts.swarm_id = Some(swarm_id.to_owned());
-        facts.labels.insert(SWARM_ID_LABEL.to_owned(), swarm_id.to_owned());
+        let choice = scheduler.choose(self, request, random).map_err(Refusal::Scheduling)?;
+        let facts = request.facts.clone().with_label(SWARM_ID_LABEL, swarm_id);
         let reservation = Reservation {
             swarm_id: swarm_id.to_owned(),
             name: bare(&request.name).to_owned(),
-            node,
+            node: choice.node,
             facts,
-            summary: placement.summary,
+            summary: choice.summary,
         };
-        self.reservations.insert(swarm_id.to_owned(), reservation.clone());
+        self.add_reservation(reservation.clone());
         Ok(reservation)
     }
 
     /// Ends the claim of a create, whether it succeeded (then the container is in the cache and
     /// speaks for itself) or failed.
     pub fn release(&mut self, swarm_id: &str) {
-        self.reservations.remove(swarm_id);
+        self.drop_reservation(swarm_id);
     }
 
     /// Claims a name for a rename on the node at `addr`, until [`Cluster::release_name`]. (The
@@ -91,11 +104,9 @@ impl Cluster {
 
     /// The creates under way on a node whose containers are not in its cache yet.
     pub fn pending(&self, node: &Node) -> impl Iterator<Item = &Reservation> {
-        let of_node = self.reservations.values().filter(|pending| pending.node == node.addr);
-        of_node.filter(|pending| {
-            let mut cached = node.containers.values();
-            !cached.any(|container| container.facts.swarm_id.as_ref() == Some(&pending.swarm_id))
-        })
+        let slot = self.nodes.slot_of(&node.addr).filter(|slot| *slot == node.slot);
+        let pending = slot.into_iter().flat_map(|slot| self.index.pending_on(slot));
+        pending.filter_map(|swarm_id| self.reservations.get(swarm_id))
     }
 
     /// Everything that claims something of the node: its containers in any state and the creates
@@ -112,7 +123,8 @@ fn bare(name: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{addr, cluster, now, put, request};
+    use super::super::LINEAGE_LABEL;
+    use super::super::testing::{addr, cluster, container_id, now, put, request};
     use super::*;
     use serde_json::{Value, json};
 
@@ -146,6 +158,41 @@ mod tests {
         assert!(cluster.check_name("db").is_ok());
     }
 
+    /// Replacements meet the copies they stand for; a stranger keeps its name whatever its labels
+    /// say that it was committed with.
+    #[test]
+    fn a_replacement_gets_only_the_name_of_its_own_copies() {
+        let lineage = |from: &str| {
+            json!({"generation": 1, "running": true, "from": [container_id(from)]}).to_string()
+        };
+        let holder = |swarm_id: &str, from: &str, image: &[&str]| {
+            let mut cluster = cluster(&["node-1", "node-2"]);
+            let mut labels = json!({SWARM_ID_LABEL: swarm_id, LINEAGE_LABEL: lineage(from)});
+            let committed: serde_json::Map<_, _> =
+                image.iter().map(|key| ((*key).to_owned(), labels[*key].clone())).collect();
+            cluster.set_images(&addr(1), vec![json!({"Id": "i", "Labels": committed})]);
+            if from.is_empty() {
+                labels[LINEAGE_LABEL] = Value::Null;
+            }
+            let made = json!({"Image": "i", "Config": {"Labels": labels}});
+            put(&mut cluster, 1, "web", &made);
+            cluster
+        };
+        let replace = |mut cluster: Cluster, from: &str| {
+            let body = json!({"Labels": {LINEAGE_LABEL: lineage(from)}});
+            reserve(&mut cluster, "web", "s1", body).is_ok()
+        };
+        assert!(replace(holder("s1", "", &[]), "web"), "it stands for it");
+        assert!(replace(holder("s1", "first", &[]), "first"), "both stand for the same");
+        assert!(!replace(holder("s1", "", &[]), "other"), "an equal swarm ID is not enough");
+        assert!(!replace(holder("s1", "first", &[]), "other"));
+        assert!(!replace(holder("s2", "first", &[]), "first"), "another swarm ID");
+        assert!(!replace(holder("s1", "first", &[SWARM_ID_LABEL, LINEAGE_LABEL]), "first"));
+        assert!(!replace(holder("s1", "first", &[LINEAGE_LABEL]), "first"));
+        let mut cluster = holder("s1", "", &[]);
+        assert!(reserve(&mut cluster, "web", "s1", json!({})).is_err(), "no replacement at all");
+    }
+
     #[test]
     fn nameless_creates_do_not_exclude_each_other() {
         let mut cluster = cluster(&["node-1"]);
@@ -153,7 +200,7 @@ mod tests {
         assert!(reserve(&mut cluster, "", "s2", json!({})).is_ok());
         assert!(cluster.check_name("/").is_ok());
         let node = cluster.node(&addr(1)).expect("known");
-        assert!(cluster.pending(node).all(|pending| pending.facts.names.is_empty()));
+        assert!(cluster.pending(node).all(|pending| pending.facts.names().next().is_none()));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::fmt;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value};
 
-use super::{Cluster, Container, Options, cpu_shares};
+use super::{Cluster, Containers, Options, cpu_shares};
 
 /// The life of a node. The texts are what `docker info` shows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -75,13 +75,15 @@ pub struct Node {
     /// What to add to the engine's dates to make them the manager's; zero below two seconds.
     pub clock_delta: SignedDuration,
     /// By full ID.
-    pub containers: BTreeMap<String, Container>,
+    pub containers: Containers,
     /// The rows of the engine's image list, as sent.
     pub images: Vec<Value>,
     /// The rows of the engine's network list, as sent.
     pub networks: Vec<Value>,
     /// The rows of the engine's volume list, as sent.
     pub volumes: Vec<Value>,
+    /// Its number in the indexes, while it is known there.
+    pub(crate) slot: u32,
 }
 
 impl Node {
@@ -115,13 +117,13 @@ impl Node {
     /// CPUs promised to containers in any state and to those being made.
     #[must_use]
     pub fn used_cpus(&self, cluster: &Cluster) -> i64 {
-        cluster.claims(self).fold(0, |sum, facts| sum.saturating_add(facts.cpus))
+        cluster.load(self).map_or(0, |load| saturated(load.cpus_used))
     }
 
     /// Bytes of memory promised to containers in any state and to those being made.
     #[must_use]
     pub fn used_memory(&self, cluster: &Cluster) -> i64 {
-        cluster.claims(self).fold(0, |sum, facts| sum.saturating_add(facts.memory))
+        cluster.load(self).map_or(0, |load| saturated(load.memory_used))
     }
 
     /// Turns the whole CPUs of a create body's `HostConfig.CpuShares` into this engine's shares.
@@ -139,6 +141,11 @@ impl Node {
     pub(crate) fn label(&self) -> &str {
         if self.name.is_empty() { &self.addr } else { &self.name }
     }
+}
+
+/// As the sum of any number of claims that are each far below the limit: nobody promises more.
+pub(crate) fn saturated(sum: i128) -> i64 {
+    i64::try_from(sum).unwrap_or(i64::MAX)
 }
 
 /// `amount` plus the overcommit percentage of it, rounded towards `amount`.

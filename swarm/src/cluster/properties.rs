@@ -142,11 +142,11 @@ impl World {
         for node in self.cluster.registered() {
             let mut ports = BTreeSet::new();
             for facts in self.cluster.claims(node) {
-                for name in &facts.names {
+                for name in facts.names() {
                     *names.entry(name.trim_start_matches('/').to_owned()).or_insert(0) += 1;
                 }
-                let host = facts.exposed.iter().filter(|_| facts.host_network).cloned();
-                let bridge = facts.ports.iter().map(|port| format!("bridge {}", port.port));
+                let host = facts.exposed().filter(|_| facts.host_network).map(str::to_owned);
+                let bridge = facts.ports().map(|port| format!("bridge {}", port.port));
                 for port in host.chain(bridge) {
                     assert!(ports.insert(port.clone()), "{port} twice on {}", node.name);
                 }
@@ -181,6 +181,7 @@ proptest! {
         for step in steps {
             world.apply(step);
             world.check();
+            world.cluster.check_consistency().expect("the index follows");
         }
         for (id, ..) in std::mem::take(&mut world.creates) {
             world.cluster.release(&id);

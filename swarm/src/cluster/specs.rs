@@ -1,6 +1,7 @@
 //! What an engine says of itself, and whether that makes it a usable node.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
@@ -35,55 +36,89 @@ impl Cluster {
         version: &Value,
         info_at: Timestamp,
     ) -> Result<Vec<String>, SpecsError> {
-        let Some(node) = self.nodes.get_mut(addr) else {
+        let Some(node) = self.nodes.get(addr) else {
             return Err(refused("Engine no longer exists".to_owned()));
         };
         let id = format!("{}|{addr}", json::text(info, "/ID"));
-        check_identity(node, &id)?;
-        let (cpus, memory) = (json::int(info, "/NCPU"), json::int(info, "/MemTotal"));
-        if cpus <= 0 || memory <= 0 {
-            return Err(refused(format!(
-                "cannot get resources for this engine, make sure {addr} is a Docker Engine, \
-                 not a Swarm manager"
-            )));
+        if node.registered && node.id != id {
+            return Err(self.forget_identity(node.slot, &id));
         }
-        ip.clone_into(&mut node.ip);
-        node.id = id;
-        json::text(info, "/Name").clone_into(&mut node.name);
-        let engine_version = json::text(version, "/Version").to_owned();
-        node.specs = Specs { cpus, memory, labels: BTreeMap::new(), version: engine_version };
-        let mut warnings = Vec::new();
-        set_clock_delta(node, info, info_at, &mut warnings);
+        let (slot, meaning) = (node.slot, (node.specs.cpus, node.clock_delta));
+        let taken = self.change_node(addr, |node| take_specs(node, ip, id, info, version, info_at));
         // Shares mean CPUs and dates mean moments only with the numbers just read.
-        for container in node.containers.values_mut() {
-            container.facts =
-                Facts::read(&container.summary, &container.inspect, cpus, node.clock_delta);
-        }
-        set_labels(node, info, &mut warnings)?;
-        Ok(warnings)
+        self.read_again(slot, meaning);
+        taken.unwrap_or_else(|| Ok(Vec::new()))
     }
+
+    /// Reads the containers of a node again if its CPUs or its clock are not what they were.
+    fn read_again(&mut self, slot: u32, (cpus, clock_delta): (i64, SignedDuration)) {
+        let Some(node) = self.nodes.at(slot) else { return };
+        let now = (node.specs.cpus, node.clock_delta);
+        if now == (cpus, clock_delta) {
+            return;
+        }
+        let ids: Vec<String> = node.containers.keys().map(str::to_owned).collect();
+        for id in ids {
+            let Some(container) = self.take(slot, &id) else { continue };
+            let mut container = Arc::unwrap_or_clone(container);
+            container.facts = Facts::read(&container.summary, &container.inspect, now.0, now.1);
+            self.put(slot, container);
+        }
+    }
+
+    /// Drops everything known of the engine at a node's address, as there is another one now.
+    fn forget_identity(&mut self, slot: u32, id: &str) -> SpecsError {
+        self.take_all(slot);
+        let message = self.nodes.at_mut(slot).map(|node| {
+            let message = format!(
+                "Engine (ID: {}, Addr: {}) shows up with another ID:{id}. Please remove it from \
+                 cluster, it can be added back.",
+                node.id, node.addr
+            );
+            *node = Node {
+                addr: std::mem::take(&mut node.addr),
+                state: State::Pending,
+                updated_at: node.updated_at,
+                slot,
+                ..Node::default()
+            };
+            self.index.sync_node(node, &self.options);
+            message
+        });
+        SpecsError { message: message.unwrap_or_default(), identity_changed: true }
+    }
+}
+
+/// Takes over the answers of an engine whose identity is the node's.
+fn take_specs(
+    node: &mut Node,
+    ip: &str,
+    id: String,
+    info: &Value,
+    version: &Value,
+    info_at: Timestamp,
+) -> Result<Vec<String>, SpecsError> {
+    let (cpus, memory) = (json::int(info, "/NCPU"), json::int(info, "/MemTotal"));
+    if cpus <= 0 || memory <= 0 {
+        return Err(refused(format!(
+            "cannot get resources for this engine, make sure {} is a Docker Engine, \
+                 not a Swarm manager",
+            node.addr
+        )));
+    }
+    ip.clone_into(&mut node.ip);
+    node.id = id;
+    json::text(info, "/Name").clone_into(&mut node.name);
+    let engine_version = json::text(version, "/Version").to_owned();
+    node.specs = Specs { cpus, memory, labels: BTreeMap::new(), version: engine_version };
+    let mut warnings = Vec::new();
+    set_clock_delta(node, info, info_at, &mut warnings);
+    set_labels(node, info, &mut warnings)?;
+    Ok(warnings)
 }
 
 fn refused(message: String) -> SpecsError {
     SpecsError { message, identity_changed: false }
-}
-
-fn check_identity(node: &mut Node, id: &str) -> Result<(), SpecsError> {
-    if !node.registered || node.id == id {
-        return Ok(());
-    }
-    let message = format!(
-        "Engine (ID: {}, Addr: {}) shows up with another ID:{id}. Please remove it from cluster, \
-         it can be added back.",
-        node.id, node.addr
-    );
-    *node = Node {
-        addr: std::mem::take(&mut node.addr),
-        state: State::Pending,
-        updated_at: node.updated_at,
-        ..Node::default()
-    };
-    Err(SpecsError { message, identity_changed: true })
 }
 
 fn set_clock_delta(node: &mut Node, info: &Value, info_at: Timestamp, warnings: &mut Vec<String>) {
@@ -248,6 +283,6 @@ mod tests {
         cluster.set_specs(&addr(1), "", &info, &json!({}), now()).expect("the same engine");
         let (_, container) = cluster.find_container("web").expect("still there");
         assert_eq!(container.facts.cpus, 4);
-        assert_eq!(container.facts.created.to_string(), "2026-01-01T00:01:00.5Z");
+        assert_eq!(container.facts.created().to_string(), "2026-01-01T00:01:00.5Z");
     }
 }

@@ -12,23 +12,23 @@ const DAY: i64 = 24 * HOUR;
 #[must_use]
 pub fn status_text(facts: &Facts, now: Timestamp) -> String {
     // Only an engine that lies about its own states leaves the dates out.
-    let since = |date: Option<Timestamp>| duration_text(date.unwrap_or(facts.created), now);
-    let up = || format!("Up {}", since(facts.started));
+    let since = |date: Option<Timestamp>| duration_text(date.unwrap_or(facts.created()), now);
+    let up = || format!("Up {}", since(facts.started()));
     match facts.state {
         RunState::Created => "Created".to_owned(),
         RunState::Dead => "Dead".to_owned(),
         RunState::Paused => format!("{} (Paused)", up()),
         RunState::Restarting => {
-            format!("Restarting ({}) {} ago", facts.exit_code, since(facts.finished))
+            format!("Restarting ({}) {} ago", facts.exit_code, since(facts.finished()))
         }
-        RunState::Running => match facts.health.as_str() {
+        RunState::Running => match facts.health() {
             "" | "none" => up(),
             "starting" => format!("{} (health: starting)", up()),
             health => format!("{} ({health})", up()),
         },
-        RunState::Exited if facts.finished.is_none() => String::new(),
+        RunState::Exited if facts.finished().is_none() => String::new(),
         RunState::Exited => {
-            format!("Exited ({}) {} ago", facts.exit_code, since(facts.finished))
+            format!("Exited ({}) {} ago", facts.exit_code, since(facts.finished()))
         }
     }
 }
@@ -54,6 +54,7 @@ fn duration_text(from: Timestamp, now: Timestamp) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Words;
     use super::super::testing::now;
     use super::*;
     use jiff::SignedDuration;
@@ -90,8 +91,8 @@ mod tests {
         let ago = |seconds| Some(now() - SignedDuration::from_secs(seconds));
         let facts = |state| Facts {
             state,
-            started: ago(180),
-            finished: ago(10),
+            started: ago(180).into(),
+            finished: ago(10).into(),
             exit_code: 137,
             ..Facts::default()
         };
@@ -106,7 +107,7 @@ mod tests {
         for (state, text) in cases {
             assert_eq!(status_text(&facts(state), now()), text);
         }
-        let unended = Facts { finished: None, ..facts(RunState::Exited) };
+        let unended = Facts { finished: None.into(), ..facts(RunState::Exited) };
         assert_eq!(status_text(&unended, now()), "");
         let healths = [
             ("healthy", "Up 3 minutes (healthy)"),
@@ -114,7 +115,8 @@ mod tests {
             ("none", "Up 3 minutes"),
         ];
         for (health, text) in healths {
-            let facts = Facts { health: health.to_owned(), ..facts(RunState::Running) };
+            let words = Words { health: health.to_owned(), ..Words::default() };
+            let facts = facts(RunState::Running).with_words(&words);
             assert_eq!(status_text(&facts, now()), text);
         }
     }

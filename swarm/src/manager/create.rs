@@ -7,7 +7,7 @@ use hyper::{Method, StatusCode};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Map, Value, json};
 
-use crate::cluster::{Cluster, LINEAGE_LABEL, Refusal, Reservation, SWARM_ID_LABEL};
+use crate::cluster::{Cluster, LINEAGE_LABEL, Reservation, SWARM_ID_LABEL};
 use crate::ctx::Level;
 use crate::engine::{Engine, EngineError, Failure};
 use crate::scheduler::Request;
@@ -178,7 +178,7 @@ impl Manager {
             retries += 1;
             result = self.create_once(order, &request, &body).await;
         }
-        let image = request.facts.image.clone();
+        let image = request.facts.image().to_owned();
         if let Err(failed) = &result
             && !failed.unknown
             && failed.image_missing
@@ -213,27 +213,35 @@ impl Manager {
         let (mut request, mut body) = (request.clone(), body.clone());
         let swarm_id = order.replaces.clone().unwrap_or_else(|| self.ctx.random_id("swarm-id"));
         set_swarm_id(&mut body, &swarm_id);
+        let what = match order.name.as_str() {
+            "" => request.facts.image().to_owned(),
+            name => name.to_owned(),
+        };
         let reserved = self.with(|cluster| {
             prefer_network(cluster, &mut request, &mut body);
             let mut random = |bound| self.ctx.random_below("scheduler", bound);
-            let reserved =
-                cluster.reserve(&request, &swarm_id, &self.options.scheduler, &mut random)?;
+            let reserved = cluster
+                .reserve(&request, &swarm_id, &self.options.scheduler, &mut random)
+                .map_err(|refusal| {
+                    let told = self.refused(cluster, &what, &request, &refusal);
+                    (refusal.to_string(), told)
+                })?;
             let node = cluster.node(&reserved.node);
             if let Some(node) = node {
                 node.scale_cpu_shares(&mut body);
             }
             Ok((node.map(|node| node.name.clone()).unwrap_or_default(), reserved))
         });
-        let what = if order.name.is_empty() { &request.facts.image } else { &order.name };
-        let (node, reservation): (String, Reservation) = reserved.map_err(|refusal: Refusal| {
-            self.ctx.log(Level::Info, format!("create {what}: {refusal}"));
-            refusal.to_string()
-        })?;
+        let (node, reservation): (String, Reservation) =
+            reserved.map_err(|(message, told): (String, String)| {
+                self.ctx.log(Level::Info, told);
+                message
+            })?;
         let claim = Claim::new(self, &swarm_id);
         self.ctx.log(Level::Info, format!("create {what}: {} -> {node}", reservation.summary));
         let engine = self.engine(&reservation.node);
         let engine = engine.ok_or_else(|| "error creating container".to_owned())?;
-        match self.create_on(&engine, order, &request.facts.image, &body).await {
+        match self.create_on(&engine, order, request.facts.image(), &body).await {
             Ok(created) => {
                 self.commit(&engine, &created.id, order, &body, claim).await;
                 Ok(created)
@@ -345,7 +353,7 @@ fn set_swarm_id(body: &mut Value, swarm_id: &str) {
 
 /// Prefers the node of a network that exists on one node only, and calls the network as that node
 /// does.
-fn prefer_network(cluster: &Cluster, request: &mut Request, body: &mut Value) {
+pub(super) fn prefer_network(cluster: &Cluster, request: &mut Request, body: &mut Value) {
     let mode = body.pointer("/HostConfig/NetworkMode").and_then(Value::as_str).unwrap_or_default();
     if mode.is_empty() || mode.starts_with("container:") || PREDEFINED_NETWORKS.contains(&mode) {
         return;

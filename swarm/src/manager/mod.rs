@@ -11,6 +11,7 @@ mod actions;
 mod connect;
 mod create;
 pub mod events;
+mod explain;
 mod fresh;
 mod health;
 mod image;

@@ -41,7 +41,7 @@ impl Lost {
     /// `None` for a container without a name: it was never complete.
     pub(super) fn new(container: &Container, lineage: &str) -> Option<Self> {
         let inspect = &container.inspect;
-        let name = container.facts.names.first()?.trim_start_matches('/').to_owned();
+        let name = container.facts.names().next()?.trim_start_matches('/').to_owned();
         let mut body = inspect.get("Config").and_then(Value::as_object).cloned()?;
         let mut host = inspect.get("HostConfig").and_then(Value::as_object).cloned()?;
         let short_id = container.id.get(..12).unwrap_or_default();
@@ -178,7 +178,8 @@ mod tests {
         }
         let summary = json!({"Names": ["/web"]});
         let facts = Facts::read(&summary, &inspect, 4, SignedDuration::ZERO);
-        let container = Container { id: "a".repeat(64), summary, inspect, facts };
+        let id = "a".repeat(64);
+        let container = Container { id, summary, inspect, facts, ..Container::default() };
         Lost::new(&container, "the lineage").unwrap()
     }
 

@@ -1,7 +1,7 @@
 //! Expressions such as `region==~us-*`.
 
 use std::fmt;
-use std::sync::LazyLock;
+use std::sync::{LazyLock, OnceLock};
 
 use regex::{Regex, RegexBuilder};
 
@@ -31,12 +31,24 @@ pub struct Expr {
     pub pattern: String,
     /// Whether it is a wish rather than a demand.
     pub soft: bool,
-    /// `None` if it is no valid regular expression: it matches nothing then.
-    regex: Option<Regex>,
+    /// Made when it is needed: many expressions are only looked up.
+    matcher: OnceLock<Matcher>,
+}
+
+/// What a pattern matches.
+#[derive(Clone, Debug)]
+enum Matcher {
+    /// The text itself: nothing in it means anything else.
+    Text,
+    /// A regular expression.
+    Regex(Regex),
+    /// Nothing, as it is no valid regular expression.
+    Nothing,
 }
 
 impl Expr {
-    /// Parses an expression.
+    /// Parses an expression. A single `=`, the form of 2014, is read as `==` where nothing else
+    /// could be meant: see [`old_form`].
     ///
     /// # Errors
     /// The classic manager's text.
@@ -45,6 +57,8 @@ impl Expr {
             (key, false, value)
         } else if let Some((key, value)) = text.split_once("!=") {
             (key, true, value)
+        } else if let Some((key, value)) = old_form(text) {
+            (key, false, value)
         } else {
             return Err("One of operator ==, != is expected".to_owned());
         };
@@ -55,8 +69,8 @@ impl Expr {
             return Err(format!("Value '{value}' is invalid"));
         }
         let pattern = value.trim_start_matches('~').to_owned();
-        let regex = compile(&pattern);
-        Ok(Self { key: key.to_owned(), negated, soft: value.starts_with('~'), pattern, regex })
+        let (soft, matcher) = (value.starts_with('~'), OnceLock::new());
+        Ok(Self { key: key.to_owned(), negated, soft, pattern, matcher })
     }
 
     /// Parses a list of expressions of one kind.
@@ -69,16 +83,32 @@ impl Expr {
 
     /// Whether it holds for these candidates: `==` if any matches, `!=` if none does.
     pub fn matches<'a>(&self, candidates: impl IntoIterator<Item = &'a str>) -> bool {
-        let regex = self.regex.as_ref();
-        let any =
-            regex.is_some_and(|regex| candidates.into_iter().any(|text| regex.is_match(text)));
-        any != self.negated
+        self.any(candidates) != self.negated
+    }
+
+    /// Whether any of these candidates matches the pattern.
+    pub(crate) fn any<'a>(&self, candidates: impl IntoIterator<Item = &'a str>) -> bool {
+        let mut candidates = candidates.into_iter();
+        match self.matcher() {
+            Matcher::Text => candidates.any(|text| text == self.pattern),
+            Matcher::Regex(regex) => candidates.any(|text| regex.is_match(text)),
+            Matcher::Nothing => false,
+        }
+    }
+
+    /// The only text that matches, if there is only one.
+    pub(crate) fn only_text(&self) -> Option<&str> {
+        is_plain(&self.pattern).then_some(&*self.pattern)
+    }
+
+    fn matcher(&self) -> &Matcher {
+        self.matcher.get_or_init(|| compile(&self.pattern))
     }
 
     /// Whether the pattern is a valid regular expression; one that is not matches nothing.
     #[must_use]
     pub fn is_valid(&self) -> bool {
-        self.regex.is_some()
+        !matches!(self.matcher(), Matcher::Nothing)
     }
 
     /// Whether it counts in a pass that treats soft expressions as `soft` says.
@@ -103,16 +133,38 @@ impl fmt::Display for Expr {
     }
 }
 
+/// Key and value of `key=value`. The form knew neither wishes nor other operators, so a value that
+/// begins like one (`=~x`, `=!x`) is refused rather than guessed at, and so is anything else that
+/// `==` would refuse: then the classic text says which operators there are.
+fn old_form(text: &str) -> Option<(&str, &str)> {
+    let (key, value) = text.split_once('=')?;
+    let fits = KEY.is_match(key) && VALUE.is_match(value) && !value.starts_with(['~', '!', '=']);
+    fits.then_some((key, value))
+}
+
 /// Between slashes stands a regular expression, anywhere in the candidate; otherwise the whole
 /// candidate is meant, and only `*` is translated. A single slash is an ordinary character (on
 /// which the classic manager panics).
-fn compile(pattern: &str) -> Option<Regex> {
+fn compile(pattern: &str) -> Matcher {
+    if is_plain(pattern) {
+        return Matcher::Text;
+    }
     let inside = pattern.strip_prefix('/').and_then(|rest| rest.strip_suffix('/'));
     let source = match inside {
         Some(inside) => inside.to_owned(),
         None => format!("^{}$", pattern.replace('*', ".*")),
     };
-    RegexBuilder::new(&source).size_limit(SIZE_LIMIT).dfa_size_limit(SIZE_LIMIT).build().ok()
+    let mut builder = RegexBuilder::new(&source);
+    let regex = builder.size_limit(SIZE_LIMIT).dfa_size_limit(SIZE_LIMIT).build();
+    regex.map_or(Matcher::Nothing, Matcher::Regex)
+}
+
+/// Whether every character stands for itself. Most values are such, and need no regular expression.
+fn is_plain(pattern: &str) -> bool {
+    let stands_for_itself = |byte: u8| {
+        byte.is_ascii_alphanumeric() || matches!(byte, b':' | b'-' | b'_' | b' ' | b'=' | b'!')
+    };
+    !pattern.is_empty() && pattern.bytes().all(stands_for_itself)
 }
 
 #[cfg(test)]
@@ -131,7 +183,7 @@ mod tests {
     #[test]
     fn what_is_no_expression() {
         let operator = "One of operator ==, != is expected";
-        for text in ["", "a", "storage=ssd", "storage>ssd", "storage=!ssd", "=", "!"] {
+        for text in ["", "a", "storage>ssd", "storage<=1", "z=1", "=ssd", "storage=", "=", "!"] {
             assert_eq!(error(text), operator, "{text}");
         }
         assert_eq!(error("z==1"), "Key 'z' is invalid");
@@ -143,6 +195,22 @@ mod tests {
             let text = format!("zone=={value}");
             assert_eq!(error(&text), format!("Value '{value}' is invalid"));
         }
+    }
+
+    #[test]
+    fn a_single_equals_sign_is_read_as_two_where_nothing_else_is_meant() {
+        for value in ["ssd", "s*", "/^s+d$/", "a|b", "/", "(", " "] {
+            let old = Expr::parse(&format!("storage={value}")).expect(value);
+            assert_eq!(old.to_string(), format!("storage=={value}"));
+        }
+        let operator = "One of operator ==, != is expected";
+        for value in ["~ssd", "!ssd", "~", "a=b", "a,b", "\"ssd\"", "a@b", "{a}", "~/x/"] {
+            assert_eq!(error(&format!("storage={value}")), operator, "{value}");
+        }
+        // Two characters are an operator wherever they stand.
+        assert_eq!(error("a=!b==c"), "Key 'a=!b' is invalid");
+        assert_eq!(error("key=a!=b"), "Key 'key=a' is invalid");
+        assert_eq!(Expr::parse("key===b").expect("a value may begin so").pattern, "=b");
     }
 
     #[test]
@@ -207,7 +275,8 @@ mod tests {
             text in "[a-z_]{0,3}(==|!=|=)?[~=!]?[a-z*/()+\\[\\]\\\\^$|.?]{0,8}",
         ) {
             if let Ok(expr) = Expr::parse(&text) {
-                prop_assert_eq!(expr.to_string(), text);
+                let two = if text.contains("==") || text.contains("!=") { "=" } else { "==" };
+                prop_assert_eq!(expr.to_string(), text.replacen('=', two, 1));
             }
         }
     }

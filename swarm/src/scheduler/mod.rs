@@ -1,26 +1,42 @@
 //! Which node gets a container. Pure: cluster state + request (+ randomness) -> node, or why not.
 
+mod explain;
 mod expr;
 mod filter;
+mod narrow;
+mod patterns;
 mod request;
+mod shape;
 mod strategy;
 #[cfg(test)]
 mod tests;
 mod view;
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use crate::cluster::{Cluster, Options};
+use crate::cluster::Cluster;
+use crate::cluster::index::Bits;
 use filter::Test;
-use view::View;
+use narrow::{Demand, Narrowing};
+use patterns::Patterns;
+use shape::{Shapes, Size};
 
+pub use explain::{Explained, Explanation, Pass, Verdict};
 pub use expr::Expr;
 pub use request::{Dependency, Request};
 
 const UNSATISFIED: &str = "Unable to find a node that satisfies the following conditions ";
 
 /// Where to put it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Choice {
+    /// The node's address.
+    pub node: String,
+    /// How many nodes each step left, such as `3 nodes, 1 after constraint`.
+    pub summary: String,
+}
+
+/// Where it could go.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Placement {
     /// Addresses of all nodes that fit, best first; never empty.
@@ -29,13 +45,11 @@ pub struct Placement {
     pub summary: String,
 }
 
-/// Why no node fits. `message` is the classic manager's text.
+/// Why no node fits, in the classic manager's words. [`Scheduler::explain`] says more.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rejection {
     /// What the client is told.
     pub message: String,
-    /// For each node's name, the filter that refused it and why.
-    pub nodes: BTreeMap<String, String>,
 }
 
 /// Filters, run in this order, and a strategy.
@@ -166,9 +180,37 @@ impl Scheduler {
         self.strategy
     }
 
-    /// Ranks the registered nodes that fit. Soft expressions hold all together or not at all: if
+    /// Chooses a registered node that fits. Soft expressions hold all together or not at all: if
     /// the request cannot be placed with them for whatever reason, it is placed without.
-    /// `random(n)` gives a number below `n`.
+    /// `random(n)` gives a number below `n`; only the strategy of that name asks for one.
+    ///
+    /// The indexes of the cluster are asked, not its nodes: what it takes hardly depends on how
+    /// many there are.
+    ///
+    /// # Errors
+    /// No node fits.
+    pub fn choose(
+        &self,
+        cluster: &Cluster,
+        request: &Request,
+        random: &mut dyn FnMut(u64) -> u64,
+    ) -> Result<Choice, Rejection> {
+        let answers = &mut *cluster.answers();
+        let summary = self.passes(answers, cluster, request)?;
+        let slot = match self.strategy {
+            Strategy::Random => {
+                let count = u64::try_from(answers.left.count()).expect("a count fits 64 bits");
+                answers.left.nth(usize::try_from(random(count)).expect("it is below the count"))
+            }
+            _ => answers.shapes.get(self.size(request), cluster.index()).best(&answers.left),
+        };
+        let node = slot.and_then(|slot| cluster.node_at(slot)).expect("some node is left");
+        Ok(Choice { node: node.addr.clone(), summary })
+    }
+
+    /// Ranks all registered nodes that fit, as [`Scheduler::choose`] would choose one after the
+    /// other if each were gone after. With the strategy `random` the order is as random as its
+    /// choice, but not the same one.
     ///
     /// # Errors
     /// No node fits.
@@ -178,114 +220,144 @@ impl Scheduler {
         request: &Request,
         random: &mut dyn FnMut(u64) -> u64,
     ) -> Result<Placement, Rejection> {
-        let views = View::all(cluster);
-        let options = cluster.options();
-        if let Ok(placement) = self.pass(&views, options, request, Soft::Enforced, random) {
-            return Ok(placement);
+        let answers = &mut *cluster.answers();
+        let summary = self.passes(answers, cluster, request)?;
+        let index = cluster.index();
+        let mut slots: Vec<u32> = answers.left.iter().collect();
+        if self.strategy == Strategy::Random {
+            slots.sort_unstable_by_key(|slot| index.loads()[*slot as usize].rank);
+            strategy::shuffle(&mut slots, random);
+        } else {
+            let shape = answers.shapes.get(self.size(request), index);
+            slots.sort_unstable_by_key(|slot| shape.key(*slot));
         }
-        match self.pass(&views, options, request, Soft::Ignored, random) {
-            Ok(mut placement) => {
-                placement.summary.push_str(", soft expressions dropped");
-                Ok(placement)
-            }
-            Err(message) => {
-                let nodes = self.reasons(&views, options, request, Soft::Ignored);
-                Err(Rejection { message, nodes: by_name(&views, nodes) })
-            }
-        }
+        let nodes = slots.iter().filter_map(|slot| cluster.node_at(*slot));
+        Ok(Placement { ranked: nodes.map(|node| node.addr.clone()).collect(), summary })
     }
 
-    /// For each registered node in the order of names, `fits` or the first reason why not. Soft
-    /// expressions count if the request can be placed with them.
-    #[must_use]
-    pub fn explain(&self, cluster: &Cluster, request: &Request) -> Vec<(String, String)> {
-        let views = View::all(cluster);
-        let options = cluster.options();
-        // The order among the fitting nodes does not matter here, so neither does the dice.
-        let enforced = self.pass(&views, options, request, Soft::Enforced, &mut |_| 0).is_ok();
-        let soft = if enforced { Soft::Enforced } else { Soft::Ignored };
-        let reasons = self.reasons(&views, options, request, soft);
-        let named = views.iter().zip(reasons).map(|(view, reason)| {
-            (view.node.label().to_owned(), reason.unwrap_or_else(|| "fits".to_owned()))
-        });
-        named.collect()
+    /// Leaves in `answers.left` the nodes that fit, some at least; returns the summary.
+    fn passes(
+        &self,
+        answers: &mut Answers,
+        cluster: &Cluster,
+        request: &Request,
+    ) -> Result<String, Rejection> {
+        let stop = match self.pass(answers, cluster, request, Soft::Enforced) {
+            Ok(summary) => return Ok(summary),
+            Err(stop) => stop,
+        };
+        let lists = [&request.affinities, &request.constraints, &request.whitelists];
+        let mut stop = stop;
+        if lists.into_iter().flatten().any(|text| text.contains('~')) {
+            match self.pass(answers, cluster, request, Soft::Ignored) {
+                Ok(mut summary) => {
+                    summary.push_str(", soft expressions dropped");
+                    return Ok(summary);
+                }
+                Err(without) => stop = without,
+            }
+        }
+        Err(Rejection { message: self.message(request, stop) })
     }
 
-    /// Runs all filters and ranks what is left. An error is the classic manager's text.
+    /// Runs all filters and looks at resources.
     fn pass(
         &self,
-        views: &[View<'_>],
-        options: &Options,
+        answers: &mut Answers,
+        cluster: &Cluster,
         request: &Request,
         soft: Soft,
-        random: &mut dyn FnMut(u64) -> u64,
-    ) -> Result<Placement, String> {
-        let mut left: Vec<&View<'_>> = views.iter().collect();
-        let mut summary = match left.len() {
+    ) -> Result<String, Stop> {
+        let Answers { patterns, shapes, left, scratch } = answers;
+        left.copy_from(&cluster.index().registered);
+        let mut count = left.count();
+        let mut summary = match count {
             1 => "1 node".to_owned(),
             count => format!("{count} nodes"),
         };
-        let mut note = |before: usize, after: usize, what: &str| {
-            if after < before {
+        let mut note = |before: &mut usize, after: usize, what: &str| {
+            if after < *before {
                 write!(summary, ", {after} after {what}").expect("a String takes any text");
             }
+            *before = after;
         };
-        let mut tests: Vec<Box<dyn Test>> = Vec::with_capacity(self.filters.len());
-        for filter in &self.filters {
-            let name = filter.as_str();
-            let test = filter.test(request, soft).map_err(|error| {
-                format!("{UNSATISFIED}{}\nerror from {name} filter: {error}", conditions(&tests))
-            })?;
-            let before = left.len();
-            left.retain(|view| test.fits(view));
-            note(before, left.len(), name);
-            let refused = left.is_empty() && test.refuses_none(before);
-            tests.push(test);
-            if refused && *filter == Filter::Health {
-                return Err("No healthy node available in the cluster".to_owned());
-            }
-            if refused {
-                return Err(format!("{UNSATISFIED}{}", conditions(&tests)));
+        let mut narrowing = Narrowing { cluster, request, soft, patterns, left, scratch };
+        for (at, filter) in self.filters.iter().enumerate() {
+            let demand = narrowing.run(*filter);
+            let demand = demand.map_err(|mistake| Stop::Mistake(at, mistake))?;
+            let before = count;
+            note(&mut count, narrowing.left.count(), filter.as_str());
+            let refused = match demand {
+                Demand::Always => true,
+                Demand::OfNodes => before > 0,
+                Demand::Nothing => false,
+            };
+            if count == 0 && refused {
+                return Err(Stop::Filter(at));
             }
         }
-        if left.is_empty() {
-            return Err("No nodes available in the cluster".to_owned());
+        if count == 0 {
+            return Err(Stop::NoNodes);
         }
-        let before = left.len();
-        let ranked = self.strategy.rank(left, options, request, random);
-        note(before, ranked.len(), "resources");
-        if ranked.is_empty() {
-            return Err("no resources available to schedule container".to_owned());
+        if self.strategy != Strategy::Random {
+            left.keep(shapes.get(self.size(request), cluster.index()).fits());
+            note(&mut count, left.count(), "resources");
         }
-        Ok(Placement { ranked: ranked.iter().map(|v| v.node.addr.clone()).collect(), summary })
+        if count == 0 { Err(Stop::Resources) } else { Ok(summary) }
     }
 
-    /// For each view, why it does not fit; `None` if it does.
-    fn reasons(
-        &self,
-        views: &[View<'_>],
-        options: &Options,
-        request: &Request,
-        soft: Soft,
-    ) -> Vec<Option<String>> {
-        let mut tests = Vec::with_capacity(self.filters.len());
-        for filter in &self.filters {
-            match filter.test(request, soft) {
-                Ok(test) => tests.push((filter.as_str(), test)),
-                Err(error) => {
-                    let reason = format!("{}: {error}", filter.as_str());
-                    return vec![Some(reason); views.len()];
-                }
-            }
-        }
-        let reason = |view: &View<'_>| {
-            let refused = tests.iter().find(|(_, test)| !test.fits(view));
-            match refused {
-                Some((name, test)) => Some(format!("{name}: {}", test.reason(view))),
-                None => self.strategy.reason(view, options, request),
-            }
+    fn size(&self, request: &Request) -> Size {
+        let (cpus, memory) = (request.facts.cpus, request.facts.memory);
+        Size { strategy: self.strategy, cpus, memory }
+    }
+
+    /// The classic manager's text. Only the pass without soft expressions can be the last one that
+    /// fails, and the text does not depend on it.
+    fn message(&self, request: &Request, stop: Stop) -> String {
+        // Those before the one that failed have been read.
+        let conditions = |filters: &[Filter]| {
+            let tests =
+                filters.iter().filter_map(|filter| filter.test(request, Soft::Ignored).ok());
+            conditions(&tests.collect::<Vec<_>>())
         };
-        views.iter().map(reason).collect()
+        match stop {
+            Stop::Filter(at) if self.filters[at] == Filter::Health => {
+                "No healthy node available in the cluster".to_owned()
+            }
+            Stop::Filter(at) => format!("{UNSATISFIED}{}", conditions(&self.filters[..=at])),
+            Stop::Mistake(at, mistake) => {
+                let (before, name) = (conditions(&self.filters[..at]), self.filters[at].as_str());
+                format!("{UNSATISFIED}{before}\nerror from {name} filter: {mistake}")
+            }
+            Stop::NoNodes => "No nodes available in the cluster".to_owned(),
+            Stop::Resources => "no resources available to schedule container".to_owned(),
+        }
+    }
+}
+
+/// Why a pass came to nothing; filters by their place in the list.
+enum Stop {
+    Filter(usize),
+    Mistake(usize, String),
+    NoNodes,
+    Resources,
+}
+
+/// What the scheduler remembers of a cluster, and what it works with: memory that is not asked for
+/// anew each time.
+#[derive(Debug, Default)]
+pub(crate) struct Answers {
+    patterns: Patterns,
+    shapes: Shapes,
+    left: Bits,
+    scratch: Bits,
+}
+
+impl Answers {
+    /// Whether what is remembered is what it would be if it were worked out now.
+    pub(crate) fn check(&mut self, cluster: &Cluster) -> Result<(), String> {
+        self.shapes.check(cluster.index())?;
+        self.patterns.check(cluster)
     }
 }
 
@@ -293,19 +365,4 @@ impl Scheduler {
 fn conditions(tests: &[Box<dyn Test>]) -> String {
     let lines = tests.iter().map(|test| test.conditions()).filter(|items| !items.is_empty());
     lines.map(|items| format!("\n[{}]", items.join(" "))).collect()
-}
-
-/// Reasons by node name. Nodes may share a name: then the address is added.
-fn by_name(views: &[View<'_>], reasons: Vec<Option<String>>) -> BTreeMap<String, String> {
-    let mut nodes = BTreeMap::new();
-    for (view, reason) in views.iter().zip(reasons) {
-        let Some(reason) = reason else { continue };
-        let name = view.node.label();
-        let key = match nodes.contains_key(name) {
-            true => format!("{name} ({})", view.node.addr),
-            false => name.to_owned(),
-        };
-        nodes.insert(key, reason);
-    }
-    nodes
 }

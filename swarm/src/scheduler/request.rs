@@ -85,9 +85,12 @@ impl Request {
     /// Whether a constraint nails it to a node.
     #[must_use]
     pub fn has_hard_node_constraint(&self) -> bool {
-        self.constraints
-            .iter()
-            .any(|text| text.strip_prefix("node==").is_some_and(|node| !node.starts_with('~')))
+        self.constraints.iter().any(|text| {
+            // One `=` says the same.
+            let value = text.strip_prefix("node=");
+            let value = value.map(|value| value.strip_prefix('=').unwrap_or(value));
+            value.is_some_and(|node| !node.starts_with('~'))
+        })
     }
 
     /// Adds a constraint of the manager's own, also to the label in `body`, so that it still holds
@@ -95,7 +98,8 @@ impl Request {
     pub fn add_constraint(&mut self, expression: &str, body: &mut Value) {
         self.constraints.push(expression.to_owned());
         let list = to_label(&self.constraints);
-        self.facts.labels.insert(CONSTRAINTS.label.to_owned(), list.clone());
+        let facts = std::mem::take(&mut self.facts);
+        self.facts = facts.with_label(CONSTRAINTS.label, &list);
         if let Some(members) = body.as_object_mut() {
             set_label(members, CONSTRAINTS.label, list);
         }
@@ -216,7 +220,7 @@ mod tests {
             "Unknown": {"kept": [1]},
         });
         assert_eq!(body, expected);
-        assert_eq!(request.facts.labels["a"], "b");
+        assert_eq!(request.facts.label("a"), Some("b"));
         // What a restarted manager reads back from the labels is the same.
         let (again, _) = read(body);
         assert_eq!(again.constraints, request.constraints);
@@ -276,7 +280,7 @@ mod tests {
         request.add_constraint("ostype==linux", &mut body);
         let label = "[\"zone==z1\",\"ostype==linux\"]";
         assert_eq!(body["Labels"]["com.docker.swarm.constraints"], label);
-        assert_eq!(request.facts.labels["com.docker.swarm.constraints"], label);
+        assert_eq!(request.facts.label("com.docker.swarm.constraints"), Some(label));
         assert_eq!(request.constraints, ["zone==z1", "ostype==linux"]);
     }
 
@@ -286,8 +290,8 @@ mod tests {
             let request = Request { constraints: vec![text.to_owned()], ..Request::default() };
             request.has_hard_node_constraint()
         };
-        assert!(nailed("node==node-1"));
-        for text in ["node==~node-1", "node!=node-1", "nodes==a", "zone==node==a"] {
+        assert!(nailed("node==node-1") && nailed("node=node-1") && nailed("node===~x"));
+        for text in ["node==~node-1", "node=~node-1", "node!=node-1", "nodes==a", "zone==node==a"] {
             assert!(!nailed(text), "{text}");
         }
     }
@@ -314,7 +318,7 @@ mod tests {
         ];
         assert_eq!(shown, expected);
         assert_eq!(request.bindings, [HostPort { ip: String::new(), port: String::new() }]);
-        assert!(request.facts.ports.is_empty());
-        assert_eq!((request.name.as_str(), request.facts.names[0].as_str()), ("web", "/web"));
+        assert!(request.facts.ports().next().is_none());
+        assert_eq!((request.name.as_str(), request.facts.names().next()), ("web", Some("/web")));
     }
 }

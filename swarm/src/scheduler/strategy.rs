@@ -1,108 +1,113 @@
 //! Ranking the nodes that pass all filters.
 
-use std::cmp::Reverse;
-
 use super::view::View;
 use super::{Request, Strategy};
-use crate::cluster::{Options, bytes_text};
+use crate::cluster::index::{Load, RANKS};
+use crate::cluster::{bytes_text, saturated};
 
 /// The weight of an unspecified resource, and the most a node can be filled to.
-const FULL: i128 = 100;
+const FULL: i64 = 100;
 
 /// Lets health dominate: at most 1000, against 200 for both resources.
-const HEALTH_FACTOR: i128 = 10;
+const HEALTH_FACTOR: i64 = 10;
+
+/// The most that counts of a number of claims.
+const COUNT_MAX: u32 = (1 << 24) - 1;
+
+/// Sums below this can be multiplied by a hundred without overflow.
+const SMALL: i128 = 1 << 56;
 
 impl Strategy {
-    /// The nodes that can take the request, best first. Equals are in the order of names, as
-    /// `views` is, so that every run of a scenario tells the same story. (The classic manager
-    /// takes any of them.)
+    /// The nodes that can take the request, best first. Equals are in the order of names, so that
+    /// every run of a scenario tells the same story. (The classic manager takes any of them.)
+    /// `random` leaves the order as it is.
     pub(super) fn rank<'v, 'a>(
         self,
         mut views: Vec<&'v View<'a>>,
-        options: &Options,
         request: &Request,
-        random: &mut dyn FnMut(u64) -> u64,
     ) -> Vec<&'v View<'a>> {
         if self == Self::Random {
-            shuffle(&mut views, random);
             return views;
         }
-        let mut weighed: Vec<(i128, usize, &View<'_>)> = views
-            .into_iter()
-            .filter_map(|view| Some((self.weigh(view, options, request)?, view.count(), view)))
-            .collect();
-        if self == Self::Spread {
-            weighed.sort_by_key(|(weight, count, _)| (*weight, *count));
-        } else {
-            weighed.sort_by_key(|(weight, count, _)| Reverse((*weight, *count)));
-        }
-        weighed.into_iter().map(|(_, _, view)| view).collect()
+        let key = |view: &View<'_>| {
+            let weight = self.weigh(view, request)?;
+            Some(count_key(self, weight, view.load.count, view.load.rank))
+        };
+        views.retain(|view| key(view).is_some());
+        views.sort_by_key(|view| key(view));
+        views
     }
 
-    /// Why the node cannot take the request, for people; `None` if it can.
+    /// What the node has too little of, and why that is so, for people; `None` if it can take the
+    /// request.
     pub(super) fn reason(
         self,
         view: &View<'_>,
-        options: &Options,
         request: &Request,
-    ) -> Option<String> {
-        if self == Self::Random || self.weigh(view, options, request).is_some() {
+    ) -> Option<(&'static str, String)> {
+        if self == Self::Random || self.weigh(view, request).is_some() {
             return None;
         }
-        let load = Load::of(view, options);
-        Some(if score(request.facts.cpus, load.cpus.0, load.cpus.1).is_none() {
-            let ((used, total), asked) = (load.cpus, request.facts.cpus);
-            format!("resources: {asked} CPUs asked, {used} of {total} reserved")
+        let load = view.load;
+        Some(if score(request.facts.cpus, load.cpus_used, load.cpus).is_none() {
+            let (used, total, asked) = (saturated(load.cpus_used), load.cpus, request.facts.cpus);
+            ("CPUs", format!("{asked} CPUs asked, {used} of {total} reserved"))
         } else {
-            let ((used, total), asked) = (load.memory, request.facts.memory);
-            let [asked, used, total] = [asked, used, total].map(bytes_text);
-            format!("resources: {asked} of memory asked, {used} of {total} reserved")
+            let (used, asked) = (saturated(load.memory_used), request.facts.memory);
+            let [asked, used, total] = [asked, used, load.memory].map(bytes_text);
+            ("memory", format!("{asked} of memory asked, {used} of {total} reserved"))
         })
     }
 
     /// How well the node would fit: the less the better for spread, the more for binpack. `None`
     /// if it has not enough left.
-    fn weigh(self, view: &View<'_>, options: &Options, request: &Request) -> Option<i128> {
-        let load = Load::of(view, options);
-        let cpus = score(request.facts.cpus, load.cpus.0, load.cpus.1)?;
-        let memory = score(request.facts.memory, load.memory.0, load.memory.1)?;
-        let health = HEALTH_FACTOR * i128::from(view.node.health_indicator(options));
-        Some(cpus + memory + if self == Self::Spread { -health } else { health })
+    pub(super) fn weigh(self, view: &View<'_>, request: &Request) -> Option<i64> {
+        weigh_load(self, view.load, request.facts.cpus, request.facts.memory)
     }
 }
 
-/// What is reserved and what there is.
-struct Load {
-    cpus: (i64, i64),
-    memory: (i64, i64),
+/// As [`Strategy::weigh`], for a request of this size.
+pub(super) fn weigh_load(strategy: Strategy, load: &Load, cpus: i64, memory: i64) -> Option<i64> {
+    let cpus = score(cpus, load.cpus_used, load.cpus)?;
+    let memory = score(memory, load.memory_used, load.memory)?;
+    let health = HEALTH_FACTOR * load.health;
+    Some(cpus + memory + if strategy == Strategy::Spread { -health } else { health })
 }
 
-impl Load {
-    fn of(view: &View<'_>, options: &Options) -> Self {
-        let (cpus, memory) = view.claims().fold((0_i64, 0_i64), |(cpus, memory), facts| {
-            (cpus.saturating_add(facts.cpus), memory.saturating_add(facts.memory))
-        });
-        Self {
-            cpus: (cpus, view.node.total_cpus(options)),
-            memory: (memory, view.node.total_memory(options)),
-        }
-    }
+/// Weight, number of claims and place in the order of names as one number: the least is the best.
+pub(super) fn count_key(strategy: Strategy, weight: i64, count: u32, rank: u32) -> u64 {
+    // Weights lie between -1000 and 1200.
+    let (least, most) = (-HEALTH_FACTOR * FULL, HEALTH_FACTOR * FULL + 2 * FULL);
+    let count = count.min(COUNT_MAX);
+    let (weight, count) = match strategy {
+        Strategy::Spread | Strategy::Random => (weight - least, count),
+        Strategy::Binpack => (most - weight, COUNT_MAX - count),
+    };
+    debug_assert!((0..1 << 12).contains(&weight) && rank < RANKS, "each has its own bits");
+    (weight as u64) * (u64::from(COUNT_MAX) + 1) * u64::from(RANKS)
+        + u64::from(count) * u64::from(RANKS)
+        + u64::from(rank)
 }
 
 /// The percentage of one resource in use with the request; `None` if it is not enough.
-fn score(asked: i64, used: i64, total: i64) -> Option<i128> {
+fn score(asked: i64, used: i128, total: i64) -> Option<i64> {
     if asked <= 0 {
         return (total >= asked).then_some(FULL);
     }
     if total < asked {
         return None;
     }
-    let score = (i128::from(used) + i128::from(asked)) * 100 / i128::from(total);
+    let sum = used + i128::from(asked);
+    let score = match i64::try_from(sum).ok().filter(|_| sum < SMALL) {
+        // The same, where a processor can do it at once.
+        Some(sum) => sum * 100 / total,
+        None => saturated(sum * 100 / i128::from(total)),
+    };
     (score <= FULL).then_some(score)
 }
 
 /// Fisher–Yates.
-fn shuffle<T>(items: &mut [T], random: &mut dyn FnMut(u64) -> u64) {
+pub(super) fn shuffle<T>(items: &mut [T], random: &mut dyn FnMut(u64) -> u64) {
     for last in (1..items.len()).rev() {
         let bound = u64::try_from(last).expect("a length fits 64 bits") + 1;
         let chosen = usize::try_from(random(bound)).expect("it is at most `last`");

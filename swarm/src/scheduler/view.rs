@@ -1,22 +1,27 @@
 //! A node as filters and strategies see it.
 
+use crate::cluster::index::Load;
 use crate::cluster::{Cluster, Facts, Node, Reservation};
 
 /// A node together with the creates under way on it.
 pub(crate) struct View<'a> {
     pub(crate) node: &'a Node,
     pub(crate) pending: Vec<&'a Reservation>,
+    pub(crate) load: &'a Load,
 }
 
 impl<'a> View<'a> {
     /// The registered nodes in the order of names.
     pub(crate) fn all(cluster: &'a Cluster) -> Vec<Self> {
-        let mut views: Vec<Self> = cluster
-            .registered()
-            .map(|node| Self { node, pending: cluster.pending(node).collect() })
-            .collect();
+        let mut views: Vec<Self> =
+            cluster.registered().filter_map(|node| Self::of(cluster, node)).collect();
         views.sort_by(|a, b| Cluster::natural_order(a.node, b.node));
         views
+    }
+
+    /// One node; `None` if it has left.
+    pub(crate) fn of(cluster: &'a Cluster, node: &'a Node) -> Option<Self> {
+        Some(Self { node, pending: cluster.pending(node).collect(), load: cluster.load(node)? })
     }
 
     /// Everything that claims something of the node.
@@ -33,5 +38,5 @@ impl<'a> View<'a> {
 
 /// The name of a container for people.
 pub(crate) fn display_name(facts: &Facts) -> &str {
-    facts.names.first().map_or("an unnamed container", |name| name.trim_start_matches('/'))
+    facts.names().next().map_or("an unnamed container", |name| name.trim_start_matches('/'))
 }

@@ -47,9 +47,10 @@ fn only_a_dead_nodes_container_with_the_policy_is_replaced() {
     assert_eq!(cluster.care(), []);
     down(&mut cluster, 1);
     assert_eq!(cluster.care(), [Care::Replace(place(1, "old"))]);
-    let node = cluster.nodes.get_mut(&addr(1)).unwrap();
-    let container = node.containers.values_mut().next().unwrap();
-    container.facts.labels.insert(POLICY_LABEL.to_owned(), "[\"off\"]".to_owned());
+    let slot = cluster.nodes.slot_of(&addr(1)).unwrap();
+    let mut container = cluster.nodes.at(slot).unwrap().containers.values().next().unwrap().clone();
+    container.facts = container.facts.with_label(POLICY_LABEL, "[\"off\"]");
+    cluster.put(slot, container);
     assert_eq!(cluster.care(), []);
 }
 
@@ -125,10 +126,10 @@ fn neither_a_common_name_nor_a_common_swarm_id_makes_a_copy() {
     put(&mut cluster, 2, "web", &[], running());
     assert_eq!(cluster.care(), []);
     assert!(hidden(&cluster).is_empty());
-    for node in cluster.nodes.values_mut() {
-        for container in node.containers.values_mut() {
-            container.facts.swarm_id = None;
-        }
+    for slot in [0, 1] {
+        let mut web = cluster.nodes.at(slot).unwrap().containers[&container_id("web")].clone();
+        web.facts = web.facts.with_label(SWARM_ID_LABEL, "");
+        cluster.put(slot, web);
     }
     assert_eq!(cluster.care(), []);
 }
@@ -140,7 +141,7 @@ fn labels_of_an_image_say_nothing_of_its_containers() {
     put(&mut cluster, 2, "committed", &["old"], running());
     let label = |cluster: &Cluster, node, name: &str, label: &str| {
         let container = &cluster.node(&addr(node)).unwrap().containers[&container_id(name)];
-        container.facts.labels[label].clone()
+        container.facts.label(label).unwrap().to_owned()
     };
     let lineage = label(&cluster, 2, "committed", LINEAGE_LABEL);
     let labels = json!({ SWARM_ID_LABEL: "s", LINEAGE_LABEL: lineage });
@@ -180,7 +181,7 @@ fn lineages_are_read_strictly_and_do_not_grow_for_ever() {
         assert_eq!(Lineage::parse(&odd), None, "{odd}");
     }
     let mut container = Container { id: "b".repeat(64), ..Container::default() };
-    container.facts = Facts { swarm_id: Some("s".to_owned()), ..Facts::default() };
+    container.facts = Facts::default().with_label(SWARM_ID_LABEL, "s");
     let mut lineage = Lineage::parse(&label(1, &id));
     for _ in 0..2 * ANCESTORS_MAX {
         lineage = Lineage::parse(&Lineage::of_replacement(&container, lineage.as_ref()));

@@ -53,6 +53,31 @@ async fn of_two_creates_with_one_name_the_second_is_refused() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_create_without_a_node_is_explained_in_the_log_and_told_as_ever() {
+    let lab = Lab::new(3).await;
+    lab.create("first", with_port("80")).await.unwrap();
+    let mut body = with_port("80");
+    body["Env"] = json!(["constraint:node!=n2", "constraint:node!=/n3/"]);
+    let explanation = lab.manager.explain("web", &body).unwrap();
+    assert_eq!(explanation.summary(), "port 80 1, constraint node!=n2 1, constraint node!=/n3/ 1");
+    let error = lab.create("web", body.clone()).await.unwrap_err();
+    assert_eq!(
+        error.message,
+        "Unable to find a node that satisfies the following conditions \n\
+         [port 80 (Bridge mode)]\n[available container slots]\n[node!=n2 node!=/n3/]"
+    );
+    let line = format!("info no node for web: {}", explanation.summary());
+    assert!(lab.world.log().contains(&line), "{:?}", lab.world.log());
+    // What is refused before any node is looked at.
+    assert_eq!(lab.manager.explain("first", &body).map(drop), Err(conflict("first")));
+    let policy = json!({"Env": ["reschedule:maybe"]});
+    let why = "invalid reschedule policy: maybe".to_owned();
+    assert_eq!(lab.manager.explain("web", &policy).map(drop), Err(why));
+    let fits = lab.manager.explain("web", &nginx()).unwrap();
+    assert_eq!((fits.summary().as_str(), fits.nodes.len()), ("", 3));
+}
+
+#[tokio::test(start_paused = true)]
 async fn creates_under_way_hold_their_ports() {
     let lab = Lab::new(2).await;
     let all = tokio::join!(

@@ -60,8 +60,11 @@ impl Lab {
     fn known(&self, engine: &FakeEngine) -> Vec<String> {
         self.manager.with(|cluster| {
             let node = cluster.node(&engine.addr).unwrap();
-            let mut names: Vec<String> =
-                node.containers.values().flat_map(|found| found.facts.names.clone()).collect();
+            let mut names: Vec<String> = node
+                .containers
+                .values()
+                .flat_map(|found| found.facts.names().map(str::to_owned))
+                .collect();
             names.sort();
             names
         })

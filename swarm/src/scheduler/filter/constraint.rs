@@ -5,11 +5,16 @@ use crate::cluster::Node;
 
 pub(super) struct Constraint(pub(super) Exprs);
 
-fn holds(expr: &Expr, node: &Node) -> bool {
+/// Whether what the expression looks at on the node matches its pattern.
+pub(crate) fn any(expr: &Expr, node: &Node) -> bool {
     if expr.key == "node" {
-        return expr.matches([node.id.as_str(), node.name.as_str()]);
+        return expr.any([node.id.as_str(), node.name.as_str()]);
     }
-    expr.matches([node.specs.labels.get(&expr.key).map_or("", String::as_str)])
+    expr.any([node.specs.labels.get(&expr.key).map_or("", String::as_str)])
+}
+
+fn holds(expr: &Expr, node: &Node) -> bool {
+    any(expr, node) != expr.negated
 }
 
 /// What the node has where the expression looks.
@@ -26,6 +31,10 @@ impl Test for Constraint {
         self.0.first_unmet(|expr| holds(expr, view.node)).is_none()
     }
 
+    fn wanted(&self, view: &View<'_>) -> String {
+        self.0.first_unmet(|expr| holds(expr, view.node)).map_or_else(String::new, Expr::to_string)
+    }
+
     fn reason(&self, view: &View<'_>) -> String {
         let unmet = self.0.first_unmet(|expr| holds(expr, view.node));
         unmet.map_or_else(String::new, |expr| format!("{expr} ({})", actual(expr, view.node)))
@@ -33,9 +42,5 @@ impl Test for Constraint {
 
     fn conditions(&self) -> Vec<String> {
         self.0.all.iter().map(Expr::bare).collect()
-    }
-
-    fn refuses_none(&self, _before: usize) -> bool {
-        self.0.demand()
     }
 }

@@ -26,16 +26,15 @@ impl Test for Dependencies {
         self.first_missing(view).is_none()
     }
 
+    fn wanted(&self, view: &View<'_>) -> String {
+        self.first_missing(view).map_or_else(String::new, |missing| missing.container.clone())
+    }
+
     fn reason(&self, view: &View<'_>) -> String {
-        let missing = self.first_missing(view).map_or("", |missing| &missing.container);
-        format!("{missing} is not here")
+        format!("{} is not here", self.wanted(view))
     }
 
     fn conditions(&self) -> Vec<String> {
         self.0.iter().map(|dependency| dependency.flag.clone()).collect()
-    }
-
-    fn refuses_none(&self, before: usize) -> bool {
-        before > 0
     }
 }

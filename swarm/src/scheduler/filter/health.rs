@@ -10,6 +10,10 @@ impl Test for Health {
         view.node.is_healthy()
     }
 
+    fn wanted(&self, _view: &View<'_>) -> String {
+        String::new()
+    }
+
     fn reason(&self, view: &View<'_>) -> String {
         let state = view.node.state.as_str();
         match view.node.error.as_str() {
@@ -20,9 +24,5 @@ impl Test for Health {
 
     fn conditions(&self) -> Vec<String> {
         Vec::new()
-    }
-
-    fn refuses_none(&self, _before: usize) -> bool {
-        true
     }
 }

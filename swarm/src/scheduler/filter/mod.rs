@@ -1,7 +1,7 @@
 //! Filters: each keeps the nodes that one aspect of the request allows.
 
-mod affinity;
-mod constraint;
+pub(crate) mod affinity;
+pub(crate) mod constraint;
 mod dependency;
 mod health;
 mod port;
@@ -17,20 +17,28 @@ pub(crate) trait Test {
     /// Whether the node passes.
     fn fits(&self, view: &View<'_>) -> bool;
 
+    /// The demand that a node does not meet, as short as the log wants it; empty where the
+    /// filter's name says it all.
+    fn wanted(&self, view: &View<'_>) -> String;
+
     /// Why a node that does not pass does not, for people.
     fn reason(&self, view: &View<'_>) -> String;
 
     /// What the request asks for, in the classic manager's words.
     fn conditions(&self) -> Vec<String>;
-
-    /// Whether it is a failure that no node passed, `before` having been there.
-    fn refuses_none(&self, before: usize) -> bool {
-        // A filter that has nothing to look at lets an empty list through.
-        before > 0 || !self.conditions().is_empty()
-    }
 }
 
 impl Filter {
+    /// The expressions of the request that the filter reads, if it reads any.
+    pub(crate) fn expressions(self, request: &Request) -> Option<&[String]> {
+        match self {
+            Self::Affinity => Some(&request.affinities),
+            Self::Constraint => Some(&request.constraints),
+            Self::Whitelist => Some(&request.whitelists),
+            Self::Health | Self::Port | Self::ContainerSlots | Self::Dependency => None,
+        }
+    }
+
     /// Makes the filter ready for `request`.
     ///
     /// # Errors
@@ -66,11 +74,6 @@ impl Exprs {
     /// The first that counts and does not hold.
     fn first_unmet(&self, holds: impl Fn(&Expr) -> bool) -> Option<&Expr> {
         self.all.iter().find(|expr| expr.counts(self.soft) && !holds(expr))
-    }
-
-    /// Whether any of them counts.
-    fn demand(&self) -> bool {
-        self.all.iter().any(|expr| expr.counts(self.soft))
     }
 
     /// Key and value with the softness spelt out.

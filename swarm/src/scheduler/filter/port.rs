@@ -3,16 +3,14 @@
 //! A container claims its ports from the request on and until it is removed, running or not. As in
 //! the classic manager, the protocol of a published port is not looked at.
 
-use std::net::IpAddr;
-
 use super::{Request, Test, View};
-use crate::cluster::{Facts, HostPort};
+use crate::cluster::{Facts, HostPort, Port};
 use crate::scheduler::view::display_name;
 
 /// The test for the request's network mode.
 pub(super) fn test(request: &Request) -> Box<dyn Test> {
     if request.facts.host_network {
-        Box::new(HostMode(request.facts.exposed.clone()))
+        Box::new(HostMode(request.facts.exposed().map(str::to_owned).collect()))
     } else {
         Box::new(BridgeMode(request.bindings.clone()))
     }
@@ -24,7 +22,7 @@ struct BridgeMode(Vec<HostPort>);
 impl BridgeMode {
     fn conflict<'a>(&'a self, view: &View<'a>) -> Option<(&'a HostPort, &'a Facts)> {
         self.0.iter().find_map(|wanted| {
-            let takes = |facts: &&Facts| facts.ports.iter().any(|port| conflict(wanted, port));
+            let takes = |facts: &&Facts| facts.ports().any(|port| conflict(wanted.as_port(), port));
             view.claims().find(takes).map(|facts| (wanted, facts))
         })
     }
@@ -33,6 +31,10 @@ impl BridgeMode {
 impl Test for BridgeMode {
     fn fits(&self, view: &View<'_>) -> bool {
         self.conflict(view).is_none()
+    }
+
+    fn wanted(&self, view: &View<'_>) -> String {
+        self.conflict(view).map_or_else(String::new, |(port, _)| port.port.clone())
     }
 
     fn reason(&self, view: &View<'_>) -> String {
@@ -52,7 +54,8 @@ struct HostMode(Vec<String>);
 impl HostMode {
     fn conflict<'a>(&'a self, view: &View<'a>) -> Option<(&'a str, &'a Facts)> {
         self.0.iter().find_map(|wanted| {
-            let takes = |facts: &&Facts| facts.host_network && facts.exposed.contains(wanted);
+            let takes =
+                |facts: &&Facts| facts.host_network && facts.exposed().any(|port| port == wanted);
             view.claims().find(takes).map(|facts| (wanted.as_str(), facts))
         })
     }
@@ -61,6 +64,10 @@ impl HostMode {
 impl Test for HostMode {
     fn fits(&self, view: &View<'_>) -> bool {
         self.conflict(view).is_none()
+    }
+
+    fn wanted(&self, view: &View<'_>) -> String {
+        self.conflict(view).map_or_else(String::new, |(port, _)| port.to_owned())
     }
 
     fn reason(&self, view: &View<'_>) -> String {
@@ -76,12 +83,7 @@ impl Test for HostMode {
 
 /// Whether two bindings cannot be on one node: the same port text on the same address, or either
 /// on all addresses.
-fn conflict(wanted: &HostPort, taken: &HostPort) -> bool {
+fn conflict(wanted: Port<'_>, taken: Port<'_>) -> bool {
     wanted.port == taken.port
-        && (wanted.ip == taken.ip || is_everywhere(&wanted.ip) || is_everywhere(&taken.ip))
-}
-
-fn is_everywhere(ip: &str) -> bool {
-    // `::ffff:0.0.0.0` is all of IPv4 as well.
-    ip.is_empty() || ip.parse::<IpAddr>().is_ok_and(|ip| ip.to_canonical().is_unspecified())
+        && (wanted.ip == taken.ip || wanted.is_everywhere() || taken.is_everywhere())
 }

@@ -14,15 +14,15 @@ impl Test for Whitelist {
         self.0.first_unmet(|expr| holds(expr, view)).is_none()
     }
 
-    fn reason(&self, view: &View<'_>) -> String {
+    fn wanted(&self, view: &View<'_>) -> String {
         self.0.first_unmet(|expr| holds(expr, view)).map_or_else(String::new, Expr::to_string)
+    }
+
+    fn reason(&self, view: &View<'_>) -> String {
+        format!("{} does not name it", self.wanted(view))
     }
 
     fn conditions(&self) -> Vec<String> {
         self.0.with_softness()
-    }
-
-    fn refuses_none(&self, _before: usize) -> bool {
-        self.0.demand()
     }
 }

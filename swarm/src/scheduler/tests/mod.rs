@@ -45,7 +45,7 @@ fn the_texts_tell_all_conditions_up_to_the_failing_filter() {
         )
     );
     assert_eq!(
-        message(&cluster, json!({"Env": ["constraint:zone=z1"]})),
+        message(&cluster, json!({"Env": ["constraint:zone>z1"]})),
         format!(
             "{conditions}\n[available container slots]\n\
              error from constraint filter: One of operator ==, != is expected"
@@ -105,7 +105,7 @@ fn without_healthy_nodes_or_any_nodes() {
 }
 
 #[test]
-fn a_rejection_tells_for_each_node_the_first_filter_and_why() {
+fn an_explanation_tells_for_each_node_the_first_filter_and_why() {
     let mut cluster = Cluster::default();
     add_engine(&mut cluster, &addr(1), "proxy1", &["status=master"]);
     add_engine(&mut cluster, &addr(2), "proxy2", &["status=non-master"]);
@@ -117,20 +117,108 @@ fn a_rejection_tells_for_each_node_the_first_filter_and_why() {
     take_down(&mut cluster, 5);
     let mut body = port;
     body["Env"] = json!(["constraint:status==master"]);
-    let request = request("", body);
-    let rejection = Scheduler::default()
-        .place(&cluster, &request, &mut |_| 0)
-        .expect_err("every node has something against it");
-    let nodes: Vec<_> =
-        rejection.nodes.iter().map(|(name, why)| format!("{name}: {why}")).collect();
+    let explanation = Scheduler::default().explain(&cluster, &request("", body.clone()));
+    let nodes: Vec<_> = explanation
+        .nodes
+        .iter()
+        .map(|node| format!("{} ({}): {}", node.name, node.addr, node.verdict))
+        .collect();
     let expected = [
-        "proxy1: port: 80 is taken by proxy",
-        "proxy2: constraint: status==master (status=non-master)",
-        "proxy3: constraint: status==master (no status)",
-        "proxy4: containerslots: 0 of 0 taken",
+        "proxy1 (10.0.0.1:2375): port: 80 is taken by proxy",
+        "proxy2 (10.0.0.2:2375): constraint: status==master (status=non-master)",
+        "proxy3 (10.0.0.3:2375): constraint: status==master (no status)",
+        "proxy4 (10.0.0.4:2375): containerslots: 0 of 0 taken",
         "proxy4 (10.0.0.5:2375): health: Unhealthy (refused)",
     ];
     assert_eq!(nodes, expected);
+    let summary = "port 80 1, constraint status==master 2, containerslots 1, health 1";
+    assert_eq!(explanation.summary(), summary);
+    assert!(place(&cluster, body).is_err());
+}
+
+#[test]
+fn a_summary_counts_the_nodes_of_each_demand() {
+    let mut cluster = zones();
+    put(&mut cluster, 2, "big", &json!({"HostConfig": {"CpuShares": 1024, "Memory": 1 << 30}}));
+    let host_mode = json!({"Config": {"ExposedPorts": {"80/tcp": {}}},
+        "HostConfig": {"NetworkMode": "host"}});
+    put(&mut cluster, 1, "front", &host_mode);
+    let summary = |cluster: &Cluster, body| {
+        Scheduler::default().explain(cluster, &request("", body)).summary()
+    };
+    let env = |env: &[&str]| json!({"Env": env});
+    assert_eq!(summary(&cluster, json!({})), "", "they all fit");
+    let two = env(&["affinity:container==big", "affinity:container!=~front"]);
+    assert_eq!(summary(&cluster, two), "affinity container==big 2");
+    let names = env(&["whitelist:node==node-1|x", "constraint:zone==z2"]);
+    assert_eq!(summary(&cluster, names), "constraint zone==z2 1, whitelist node==node-1|x 2");
+    assert_eq!(summary(&cluster, env(&["constraint:z"])), "constraint malformed 3");
+    let asks = |host: serde_json::Value| json!({"HostConfig": host});
+    assert_eq!(summary(&cluster, asks(json!({"CpuShares": 1}))), "resources CPUs 1");
+    assert_eq!(summary(&cluster, asks(json!({"Memory": 8_i64 << 30}))), "resources memory 1");
+    assert_eq!(
+        summary(&cluster, asks(json!({"Links": ["front:f", "big"]}))),
+        "dependency big 1, dependency front 2"
+    );
+    let mut same = asks(json!({"NetworkMode": "host"}));
+    same["ExposedPorts"] = json!({"80/tcp": {}});
+    assert_eq!(summary(&cluster, same), "port 80/tcp 1");
+    take_down(&mut cluster, 1);
+    assert_eq!(summary(&cluster, json!({})), "health 1");
+    assert_eq!(summary(&Cluster::default(), json!({})), "");
+}
+
+#[test]
+fn an_explanation_tells_the_pass_the_ranks_and_the_scores() {
+    let mut cluster = zones();
+    put(&mut cluster, 2, "small", &json!({"HostConfig": {"CpuShares": 256}}));
+    let explain = |strategy, env: &[&str]| {
+        let request = request("", json!({"Env": env, "HostConfig": {"CpuShares": 1}}));
+        let explanation =
+            Scheduler::new(Filter::ALL.to_vec(), strategy).explain(&cluster, &request);
+        let rank = |node: Explained| match node.verdict {
+            Verdict::Fits { rank, score } => Some((rank, score)),
+            Verdict::Refused { .. } => None,
+        };
+        (explanation.pass, explanation.nodes.into_iter().map(rank).collect::<Vec<_>>())
+    };
+    // One of four CPUs is a quarter, two are a half; memory is not asked for.
+    let fits = |rank, score| Some((Some(rank), Some(score)));
+    let spread = vec![fits(1, -875), fits(3, -850), fits(2, -875)];
+    assert_eq!(explain(Strategy::Spread, &[]), (Pass::Hard, spread.clone()));
+    assert_eq!(explain(Strategy::Spread, &["constraint:zone==~z9"]), (Pass::SoftDropped, spread));
+    let soft = vec![None, fits(2, -850), fits(1, -875)];
+    assert_eq!(explain(Strategy::Spread, &["constraint:zone==~z2"]), (Pass::Soft, soft));
+    let binpack = vec![fits(2, 1125), fits(1, 1150), fits(3, 1125)];
+    assert_eq!(explain(Strategy::Binpack, &[]).1, binpack);
+    let any = Some((None, None));
+    assert_eq!(
+        explain(Strategy::Random, &["constraint:zone==z2"]),
+        (Pass::Hard, vec![None, any, any])
+    );
+    // Nobody looks at a soft expression when its filter is off.
+    let scheduler = Scheduler::new(vec![Filter::Health], Strategy::Spread);
+    let soft = request("", json!({"Env": ["constraint:zone==~z9"]}));
+    assert_eq!(scheduler.explain(&cluster, &soft).pass, Pass::Hard);
+}
+
+/// As in a placement, what comes after the filter that left nothing is not even read.
+#[test]
+fn a_malformed_expression_is_no_reason_where_it_is_not_reached() {
+    let mut cluster = zones();
+    let port = json!({"HostConfig": {"PortBindings": {"80/tcp": [{"HostPort": "80"}]}}});
+    put(&mut cluster, 1, "web", &port);
+    let mut body = port;
+    body["Env"] = json!(["constraint:broken"]);
+    let explained = |cluster: &Cluster| {
+        let explanation = Scheduler::default().explain(cluster, &request("", body.clone()));
+        explanation.nodes.iter().map(|node| node.verdict.to_string()).collect::<Vec<_>>()
+    };
+    let broken = "constraint: One of operator ==, != is expected";
+    assert_eq!(explained(&cluster), ["port: 80 is taken by web", broken, broken]);
+    cluster.remove_node(&addr(2));
+    cluster.remove_node(&addr(3));
+    assert_eq!(explained(&cluster), ["port: 80 is taken by web"]);
 }
 
 #[test]
@@ -158,8 +246,9 @@ fn an_explanation_covers_every_node_in_the_order_of_names() {
     let mut cluster = zones();
     put(&mut cluster, 2, "big", &json!({"HostConfig": {"CpuShares": 1024, "Memory": 1 << 30}}));
     let explain = |body| {
-        let lines = Scheduler::default().explain(&cluster, &request("", body));
-        lines.into_iter().map(|(name, why)| format!("{name}: {why}")).collect::<Vec<_>>()
+        let explanation = Scheduler::default().explain(&cluster, &request("", body));
+        let line = |node: Explained| format!("{}: {}", node.name, node.verdict);
+        explanation.nodes.into_iter().map(line).collect::<Vec<_>>()
     };
     let asks = json!({"HostConfig": {"CpuShares": 1}, "Env": ["constraint:zone==~z2"]});
     let expected = [

@@ -29,7 +29,7 @@ fn check_engine(machine: &Machine, engine: &Engine) -> Outcome {
 /// Whether these are the node's containers, as it was told of them.
 fn check_containers(node: &Node, containers: &[Container]) -> Outcome {
     let real: BTreeMap<&str, _> =
-        node.containers.values().map(|c| (&*c.id, (&c.summary, &*c.inspect))).collect();
+        node.containers.values().map(|c| (&*c.id, (&c.summary, &c.inspect))).collect();
     let told: BTreeMap<&str, _> =
         containers.iter().map(|c| (c.id(), (&c.row, &c.inspect))).collect();
     prop_assert_eq!(real, told);

@@ -143,7 +143,8 @@ fn at_endpoint(
     let scenario = Arc::new(moved.map_err(|mistakes| Ended::Unsupported(Report::new(mistakes)))?);
     in_real_time(async {
         let mut world = EndpointWorld::new(Arc::clone(&scenario), target.clone());
-        let ended = or_signal(runner::run(&mut world, &scenario, sink, None, until)).await;
+        let scope = Scope { until, explain: None };
+        let ended = or_signal(runner::run(&mut world, &scenario, sink, None, scope)).await;
         match (ended, world.down().await) {
             (Some(Err(error)), _) | (_, Err(error)) => Err(Ended::World(error)),
             (None, Ok(())) => Err(Ended::Interrupted),

@@ -1,6 +1,7 @@
 //! `--on endpoint` against a cluster that `lab up` left standing.
 //!
 //! `cargo test -p lab --features docker-tests --test 'docker*'`.
+#![expect(clippy::disallowed_methods, reason = "the real world's own calls")]
 
 mod provision;
 

@@ -132,7 +132,7 @@ fn lookups(criterion: &mut Criterion, cluster: &Cluster, fleet: Fleet) {
     let texts: [(&str, &dyn Fn((usize, usize)) -> String); 7] = [
         ("by ID", &id),
         ("by short ID", &|place| id(place)[..12].to_owned()),
-        ("by prefix", &|place| id(place)[..9].to_owned()),
+        ("by prefix", &|place| id(place)[..15].to_owned()),
         ("by swarm ID", &|(node, n)| hex((node * fleet.containers + n) as u64, 3)),
         ("by name", &|(node, n)| format!("c{node}-{n}")),
         ("by node/name", &|(node, n)| format!("engine-{node}/c{node}-{n}")),

@@ -34,7 +34,7 @@ impl Cluster {
         }
         let place = |handle| {
             let (container, slot) = self.index.claim(handle);
-            let node = self.nodes.at(slot).filter(|node| node.registered)?;
+            let node = self.nodes.at(slot).filter(|_| self.index.registered.contains(slot))?;
             // A create under way is nothing that a client can mean.
             Some((node, &**container)).filter(|place| !place.1.id.is_empty() && counts(place))
         };
@@ -45,12 +45,12 @@ impl Cluster {
         let index = &self.index;
         let by_id = index.ids.equal(text).filter_map(place);
         let by_id = by_id.filter(|(_, container)| is_id(text, &container.id));
-        if let Some(found) = by_id.min_by_key(order) {
+        if let Some(found) = by_id.min_by(|a, b| order(a).cmp(&order(b))) {
             return Some(found);
         }
         let by_swarm_id = index.swarm_ids.equal(text).filter_map(place);
         let by_swarm_id = by_swarm_id.filter(|found| is_id(text, swarm_id(&found.1.facts)));
-        if let Some(found) = by_swarm_id.min_by_key(order) {
+        if let Some(found) = by_swarm_id.min_by(|a, b| order(a).cmp(&order(b))) {
             return Some(found);
         }
         let mut named = self.named(text).filter_map(place);
@@ -78,7 +78,8 @@ impl Cluster {
         };
         let after_node = text
             .match_indices('/')
-            .filter_map(move |(at, _)| is_node(&text[..at]).then(|| &text[at + 1..]));
+            .filter(move |(at, _)| is_node(&text[..*at]))
+            .map(|(at, _)| &text[at + 1..]);
         // A name without its slash, or with it.
         let bare = [Some(text), text.strip_prefix('/')].into_iter().flatten();
         let handles = bare.chain(after_node).flat_map(|name| index.names.equal(name));

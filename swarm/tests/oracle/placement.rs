@@ -148,7 +148,7 @@ fn is_true(explanation: Explanation, truth: &Trial, asked: &naive::Asked) -> Tes
     let Some(expected) = expected else { return Ok(()) };
     let told = |node: Explained| {
         let fate = match node.verdict {
-            Fate::Fits { score, rank } => naive::Fate::Fits(score.map(i128::from).zip(rank)),
+            Fate::Fits { score, rank } => naive::Fate::Fits(score.zip(rank)),
             Fate::Refused { by, .. } => naive::Fate::Refused(by.to_owned()),
         };
         (node.addr, fate)

@@ -66,8 +66,7 @@ impl Ports {
     pub(super) fn entries(&self) -> impl Iterator<Item = (String, Vec<(u32, u32)>)> + '_ {
         self.0.iter().flat_map(|(port, used)| {
             let by_ip = used.by_ip.iter().map(move |(ip, t)| (format!("{port} on {ip}"), t));
-            let fixed =
-                [(format!("{port}"), &used.any), (format!("{port} on *"), &used.everywhere)];
+            let fixed = [(port.clone(), &used.any), (format!("{port} on *"), &used.everywhere)];
             fixed.into_iter().chain(by_ip).map(|(what, tally)| (what, tally.entries()))
         })
     }

@@ -3,28 +3,19 @@
 //! The texts themselves stay with the containers. A key is made of the text, so that few
 //! containers have the same; which of them is meant, the caller finds out by looking at them.
 
-use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hasher};
+
+use super::sorted::{Entry, Sorted};
 
 /// The number of a container in the index.
 pub(crate) type Handle = u32;
-
-/// A key and a container. Halves instead of eight bytes at once, so that it is not padded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Entry(u32, u32, Handle);
-
-impl Entry {
-    fn new(key: u64, handle: Handle) -> Self {
-        Self((key >> 32) as u32, key as u32, handle)
-    }
-}
 
 /// Length of a key in bytes.
 const KEY: usize = 8;
 
 /// Texts in their order, by their first eight bytes.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Beginnings(BTreeSet<Entry>);
+pub(crate) struct Beginnings(Sorted);
 
 impl Beginnings {
     pub(crate) fn insert(&mut self, text: &str, handle: Handle) {
@@ -32,11 +23,11 @@ impl Beginnings {
     }
 
     pub(crate) fn remove(&mut self, text: &str, handle: Handle) {
-        self.0.remove(&Entry::new(first_bytes(text, 0), handle));
+        self.0.remove(Entry::new(first_bytes(text, 0), handle));
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.0.len() == 0
     }
 
     /// Whatever may have this text.
@@ -59,8 +50,8 @@ impl Beginnings {
     }
 
     fn range(&self, first: u64, last: u64) -> impl Iterator<Item = Handle> + '_ {
-        let range = Entry::new(first, 0)..=Entry::new(last, Handle::MAX);
-        self.0.range(range).map(|entry| entry.2)
+        let (first, last) = (Entry::new(first, 0), Entry::new(last, Handle::MAX));
+        self.0.range(first, last).map(|entry| entry.2)
     }
 }
 
@@ -75,7 +66,7 @@ fn first_bytes(text: &str, filler: u8) -> u64 {
 /// Whole texts. Names like to begin alike, so the key is a hash: always the same one, for the
 /// simulator, but one that nobody finds many collisions of.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Wholes(BTreeSet<Entry>);
+pub(crate) struct Wholes(Sorted);
 
 impl Wholes {
     pub(crate) fn insert(&mut self, text: &str, handle: Handle) {
@@ -83,14 +74,14 @@ impl Wholes {
     }
 
     pub(crate) fn remove(&mut self, text: &str, handle: Handle) {
-        self.0.remove(&Entry::new(hash(text), handle));
+        self.0.remove(Entry::new(hash(text), handle));
     }
 
     /// Whatever may have this text.
     pub(crate) fn equal(&self, text: &str) -> impl Iterator<Item = Handle> + '_ {
         let key = hash(text);
-        let range = Entry::new(key, 0)..=Entry::new(key, Handle::MAX);
-        self.0.range(range).map(|entry| entry.2)
+        let (first, last) = (Entry::new(key, 0), Entry::new(key, Handle::MAX));
+        self.0.range(first, last).map(|entry| entry.2)
     }
 
     pub(crate) fn len(&self) -> usize {

@@ -136,7 +136,7 @@ fn an_explanation_is_of_the_seed_and_the_strategy() {
     let folder = Folder::new("explain-random");
     let file = folder.write("random.yaml", &placements().replace("spread", "random"));
     let went = |seed| {
-        let output = lab(&["explain", &file, "--step", "3", "--seed", seed]);
+        let output = lab(&["explain", &file, "--step", "4", "--seed", seed]);
         assert!(out(&output).contains("red    any      -"), "{}{}", out(&output), err(&output));
         out(&output).lines().last().unwrap().to_owned()
     };

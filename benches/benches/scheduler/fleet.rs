@@ -105,12 +105,6 @@ pub struct Case {
     pub required: &'static str,
 }
 
-impl Case {
-    pub fn request(&self) -> Request {
-        request(self.body.clone())
-    }
-}
-
 pub fn request(mut body: Value) -> Request {
     Request::from_create("new", &mut body).expect("the body is a create body")
 }

@@ -8,7 +8,8 @@ use super::Node;
 /// again when its node is gone.
 #[derive(Debug, Default)]
 pub(super) struct Nodes {
-    slots: Vec<Option<Node>>,
+    /// Boxed, so that finding out where a node is does not look at it.
+    slots: Vec<Option<Box<Node>>>,
     free: Vec<u32>,
     by_addr: BTreeMap<String, u32>,
 }
@@ -19,11 +20,11 @@ impl Nodes {
     }
 
     pub(super) fn at(&self, slot: u32) -> Option<&Node> {
-        self.slots.get(slot as usize)?.as_ref()
+        self.slots.get(slot as usize)?.as_deref()
     }
 
     pub(super) fn at_mut(&mut self, slot: u32) -> Option<&mut Node> {
-        self.slots.get_mut(slot as usize)?.as_mut()
+        self.slots.get_mut(slot as usize)?.as_deref_mut()
     }
 
     pub(super) fn get(&self, addr: &str) -> Option<&Node> {
@@ -42,14 +43,14 @@ impl Nodes {
         });
         node.slot = slot;
         self.by_addr.insert(node.addr.clone(), slot);
-        self.slots[slot as usize] = Some(node);
+        self.slots[slot as usize] = Some(Box::new(node));
         slot
     }
 
     pub(super) fn remove(&mut self, addr: &str) -> Option<Node> {
         let slot = self.by_addr.remove(addr)?;
         self.free.push(slot);
-        self.slots[slot as usize].take()
+        self.slots[slot as usize].take().map(|node| *node)
     }
 
     /// By address.

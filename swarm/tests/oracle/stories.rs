@@ -93,7 +93,8 @@ fn check(machine: &Machine, nodes: &[naive::Node<'_>], turn: usize) -> Outcome {
     for node in nodes {
         check_node(machine, node)?;
     }
-    let consistent = machine.real.check_consistency();
+    // This takes as long as all the rest, and what has parted stays so: the end is checked, too.
+    let consistent = if turn.is_multiple_of(4) { machine.real.check_consistency() } else { Ok(()) };
     prop_assert!(consistent.is_ok(), "index and truth part: {:?}", consistent);
     check_lookups(machine, nodes, turn)
 }

@@ -9,6 +9,7 @@ mod check;
 mod journal;
 mod order;
 mod ports;
+mod sorted;
 mod tally;
 mod texts;
 

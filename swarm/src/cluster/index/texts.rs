@@ -3,28 +3,19 @@
 //! The texts themselves stay with the containers. A key is made of the text, so that few
 //! containers have the same; which of them is meant, the caller finds out by looking at them.
 
-use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hasher};
+
+use super::sorted::{Entry, Sorted};
 
 /// The number of a container in the index.
 pub(crate) type Handle = u32;
-
-/// A key and a container. Halves instead of eight bytes at once, so that it is not padded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Entry(u32, u32, Handle);
-
-impl Entry {
-    fn new(key: u64, handle: Handle) -> Self {
-        Self((key >> 32) as u32, key as u32, handle)
-    }
-}
 
 /// Length of a key in bytes.
 const KEY: usize = 8;
 
 /// Texts in their order, by their first eight bytes.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Beginnings(BTreeSet<Entry>);
+pub(crate) struct Beginnings(Sorted);
 
 impl Beginnings {
     pub(crate) fn insert(&mut self, text: &str, handle: Handle) {
@@ -32,22 +23,28 @@ impl Beginnings {
     }
 
     pub(crate) fn remove(&mut self, text: &str, handle: Handle) {
-        self.0.remove(&Entry::new(first_bytes(text, 0), handle));
+        self.0.remove(Entry::new(first_bytes(text, 0), handle));
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.0.len() == 0
     }
 
     /// Whatever may have this text.
-    pub(crate) fn equal(&self, text: &str) -> impl Iterator<Item = Handle> + '_ {
-        let key = first_bytes(text, 0);
-        self.range(key, key)
+    pub(crate) fn equal<'a>(&'a self, text: &str) -> impl Iterator<Item = Handle> + use<'a> {
+        self.beginning(text).take_while(|(whole, _)| *whole).map(|(_, handle)| handle)
     }
 
-    /// Whatever may begin with this text.
-    pub(crate) fn beginning(&self, text: &str) -> impl Iterator<Item = Handle> + '_ {
-        self.range(first_bytes(text, 0), first_bytes(text, 0xff))
+    /// Whatever may begin with this text. Those for which it may be the whole come first, and are
+    /// marked.
+    pub(crate) fn beginning<'a>(
+        &'a self,
+        text: &str,
+    ) -> impl Iterator<Item = (bool, Handle)> + Clone + use<'a> {
+        let (first, last) = (first_bytes(text, 0), first_bytes(text, 0xff));
+        let limit = Entry::new(first, Handle::MAX);
+        let range = self.0.range(Entry::new(first, 0), Entry::new(last, Handle::MAX));
+        range.map(move |entry| (entry <= limit, entry.2))
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -56,11 +53,6 @@ impl Beginnings {
 
     pub(crate) fn all(&self) -> impl Iterator<Item = Handle> + '_ {
         self.0.iter().map(|entry| entry.2)
-    }
-
-    fn range(&self, first: u64, last: u64) -> impl Iterator<Item = Handle> + '_ {
-        let range = Entry::new(first, 0)..=Entry::new(last, Handle::MAX);
-        self.0.range(range).map(|entry| entry.2)
     }
 }
 
@@ -75,7 +67,7 @@ fn first_bytes(text: &str, filler: u8) -> u64 {
 /// Whole texts. Names like to begin alike, so the key is a hash: always the same one, for the
 /// simulator, but one that nobody finds many collisions of.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Wholes(BTreeSet<Entry>);
+pub(crate) struct Wholes(Sorted);
 
 impl Wholes {
     pub(crate) fn insert(&mut self, text: &str, handle: Handle) {
@@ -83,14 +75,14 @@ impl Wholes {
     }
 
     pub(crate) fn remove(&mut self, text: &str, handle: Handle) {
-        self.0.remove(&Entry::new(hash(text), handle));
+        self.0.remove(Entry::new(hash(text), handle));
     }
 
     /// Whatever may have this text.
     pub(crate) fn equal(&self, text: &str) -> impl Iterator<Item = Handle> + '_ {
         let key = hash(text);
-        let range = Entry::new(key, 0)..=Entry::new(key, Handle::MAX);
-        self.0.range(range).map(|entry| entry.2)
+        let (first, last) = (Entry::new(key, 0), Entry::new(key, Handle::MAX));
+        self.0.range(first, last).map(|entry| entry.2)
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -131,7 +123,8 @@ mod tests {
             };
             let equal = beginnings.equal(&asked).filter(|handle| text(*handle) == asked);
             prop_assert_eq!(sorted(equal.collect()), expected(&|text| text == asked));
-            let begun = beginnings.beginning(&asked).filter(|h| text(*h).starts_with(&asked));
+            let begun = beginnings.beginning(&asked).map(|(_, handle)| handle);
+            let begun = begun.filter(|handle| text(*handle).starts_with(&asked));
             prop_assert_eq!(sorted(begun.collect()), expected(&|text| text.starts_with(&asked)));
             let whole = sorted(wholes.equal(&asked).collect());
             prop_assert_eq!(whole, expected(&|text| text == asked));

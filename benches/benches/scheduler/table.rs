@@ -98,11 +98,14 @@ impl Table {
         let first =
             [("regex, first time", "101 ms", "100 us"), ("regex on names, first time", "", "")];
         let placed = cases().into_iter().map(|case| (case.name, case.classic[1], case.required));
-        let rows = placed.chain(first).map(|row| ("spread", row));
-        let lookups = lookups.map(|(name, classic)| ("lookup", (name, classic, "1 us")));
+        let rows = placed.chain(first).map(|(name, a, b)| ("spread", (name.to_owned(), a, b)));
+        let lookups = lookups.into_iter().flat_map(|(name, classic)| {
+            let warm = ("lookup", (name.to_owned(), classic, "1 us"));
+            [warm, ("lookup", (format!("{name}, cold"), "", ""))]
+        });
         for (group, (name, classic, required)) in rows.chain(lookups) {
             let ours = medians.get(&format!("scheduler {group}/{name}/{SIZE}"));
-            let naive = self.reference.get(&(name.to_owned(), SIZE));
+            let naive = self.reference.get(&(name.clone(), SIZE));
             let ratio = ours.zip(naive).map_or(String::new(), |(a, b)| format!("{:.0}", b / a));
             let [ours, naive] = [ours, naive].map(|time| time.map_or("-".to_owned(), |t| text(*t)));
             println!("{name:<28} {classic:>9} {required:>9} {ours:>9} {naive:>12} {ratio:>9}");

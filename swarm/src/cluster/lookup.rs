@@ -43,12 +43,14 @@ impl Cluster {
             (!place.0.is_healthy(), place.0.addr.as_str(), &*place.1.id)
         };
         let index = &self.index;
-        let by_id = index.ids.equal(text).filter_map(place);
+        let (ids, swarm_ids) = (index.ids.beginning(text), index.swarm_ids.beginning(text));
+        let by_id = ids.clone().take_while(|hit| hit.0).filter_map(|hit| place(hit.1));
         let by_id = by_id.filter(|(_, container)| is_id(text, &container.id));
         if let Some(found) = by_id.min_by(|a, b| order(a).cmp(&order(b))) {
             return Some(found);
         }
-        let by_swarm_id = index.swarm_ids.equal(text).filter_map(place);
+        let by_swarm_id = swarm_ids.clone().take_while(|hit| hit.0);
+        let by_swarm_id = by_swarm_id.filter_map(|hit| place(hit.1));
         let by_swarm_id = by_swarm_id.filter(|found| is_id(text, swarm_id(&found.1.facts)));
         if let Some(found) = by_swarm_id.min_by(|a, b| order(a).cmp(&order(b))) {
             return Some(found);
@@ -59,9 +61,9 @@ impl Cluster {
             return named.all(same).then_some(found);
         }
         // Both kinds of ID count on their own: a container that fits by both is ambiguous.
-        let by_id = index.ids.beginning(text).filter_map(place);
+        let by_id = ids.filter_map(|hit| place(hit.1));
         let by_id = by_id.filter(|(_, container)| container.id.starts_with(text));
-        let by_swarm_id = index.swarm_ids.beginning(text).filter_map(place);
+        let by_swarm_id = swarm_ids.filter_map(|hit| place(hit.1));
         let by_swarm_id = by_swarm_id.filter(|found| swarm_id(&found.1.facts).starts_with(text));
         let mut begun = by_id.chain(by_swarm_id);
         let found = begun.next()?;
@@ -112,10 +114,10 @@ impl Cluster {
         named.into_iter().for_each(|(slot, _)| names.count(slot));
         // By the beginning of an ID where nothing has the name. Both kinds of ID count.
         let mut begun = Once::default();
-        let by_id = index.ids.beginning(text).map(claim);
+        let by_id = index.ids.beginning(text).map(|hit| claim(hit.1));
         let by_id = by_id.filter(|claim| claim.0.id.starts_with(text));
         by_id.for_each(|claim| begun.count(claim.1));
-        let by_swarm_id = index.swarm_ids.beginning(text).map(claim);
+        let by_swarm_id = index.swarm_ids.beginning(text).map(|hit| claim(hit.1));
         let by_swarm_id = by_swarm_id.filter(|claim| swarm_id(&claim.0.facts).starts_with(text));
         by_swarm_id.for_each(|claim| begun.count(claim.1));
         begun.seen.drop_all(&begun.again);

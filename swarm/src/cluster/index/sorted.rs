@@ -82,7 +82,7 @@ impl Sorted {
     }
 
     /// The entries from the first to the last of these, in order.
-    pub(super) fn range(&self, first: Entry, last: Entry) -> impl Iterator<Item = Entry> + '_ {
+    pub(super) fn range(&self, first: Entry, last: Entry) -> impl Iterator<Item = Entry> + Clone {
         let at = self.block_of(first);
         let place = self.blocks.get(at).map_or(0, |block| block.partition_point(|e| *e < first));
         let start = self.blocks.get(at).map_or(&[][..], |block| &block[place..]);

@@ -31,14 +31,20 @@ impl Beginnings {
     }
 
     /// Whatever may have this text.
-    pub(crate) fn equal(&self, text: &str) -> impl Iterator<Item = Handle> + '_ {
-        let key = first_bytes(text, 0);
-        self.range(key, key)
+    pub(crate) fn equal<'a>(&'a self, text: &str) -> impl Iterator<Item = Handle> + use<'a> {
+        self.beginning(text).take_while(|(whole, _)| *whole).map(|(_, handle)| handle)
     }
 
-    /// Whatever may begin with this text.
-    pub(crate) fn beginning(&self, text: &str) -> impl Iterator<Item = Handle> + '_ {
-        self.range(first_bytes(text, 0), first_bytes(text, 0xff))
+    /// Whatever may begin with this text. Those for which it may be the whole come first, and are
+    /// marked.
+    pub(crate) fn beginning<'a>(
+        &'a self,
+        text: &str,
+    ) -> impl Iterator<Item = (bool, Handle)> + Clone + use<'a> {
+        let (first, last) = (first_bytes(text, 0), first_bytes(text, 0xff));
+        let limit = Entry::new(first, Handle::MAX);
+        let range = self.0.range(Entry::new(first, 0), Entry::new(last, Handle::MAX));
+        range.map(move |entry| (entry <= limit, entry.2))
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -47,11 +53,6 @@ impl Beginnings {
 
     pub(crate) fn all(&self) -> impl Iterator<Item = Handle> + '_ {
         self.0.iter().map(|entry| entry.2)
-    }
-
-    fn range(&self, first: u64, last: u64) -> impl Iterator<Item = Handle> + '_ {
-        let (first, last) = (Entry::new(first, 0), Entry::new(last, Handle::MAX));
-        self.0.range(first, last).map(|entry| entry.2)
     }
 }
 
@@ -122,7 +123,8 @@ mod tests {
             };
             let equal = beginnings.equal(&asked).filter(|handle| text(*handle) == asked);
             prop_assert_eq!(sorted(equal.collect()), expected(&|text| text == asked));
-            let begun = beginnings.beginning(&asked).filter(|h| text(*h).starts_with(&asked));
+            let begun = beginnings.beginning(&asked).map(|(_, handle)| handle);
+            let begun = begun.filter(|handle| text(*handle).starts_with(&asked));
             prop_assert_eq!(sorted(begun.collect()), expected(&|text| text.starts_with(&asked)));
             let whole = sorted(wholes.equal(&asked).collect());
             prop_assert_eq!(whole, expected(&|text| text == asked));

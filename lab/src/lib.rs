@@ -3,6 +3,7 @@
 pub mod cli;
 pub mod compare;
 pub mod event;
+pub mod export;
 pub mod node;
 pub mod pki;
 pub mod replay;

@@ -11,6 +11,7 @@ use crate::runner::{self, Outcome, Scope};
 use crate::scenario::cluster::Cluster;
 use crate::scenario::{Report, Scenario};
 use crate::world::docker::DockerWorld;
+use crate::world::endpoint::{self, EndpointWorld, Target};
 use crate::world::simulated::{SimulatedWorld, faults};
 use crate::world::{World, WorldError, docker};
 
@@ -29,6 +30,8 @@ pub struct Options {
     pub keep: Keep,
     /// Another manager for the docker world.
     pub manager: Option<PathBuf>,
+    /// In a cluster that stands already, rather than in one of the lab's own.
+    pub endpoint: Option<Target>,
 }
 
 /// Whether the cluster of a run in the docker world stays up afterwards. That of a run that came to
@@ -66,6 +69,9 @@ pub fn replay(
     sink: SharedSink,
     progress: impl Fn(&str) + Send + Sync + 'static,
 ) -> Result<Outcome, Ended> {
+    if let Some(target) = &options.endpoint {
+        return at_endpoint(scenario, target, options.until, &sink);
+    }
     let supports = if options.docker { docker::faults::supports } else { faults::supports };
     let mistakes = scenario.unsupported(supports);
     if !mistakes.is_empty() {
@@ -99,11 +105,7 @@ fn on_docker(
     sink: &SharedSink,
     progress: impl Fn(&str) + Send + Sync + 'static,
 ) -> Result<Outcome, Ended> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(|e| Ended::World(WorldError::new(format!("cannot start a runtime: {e}"), "")))?;
-    runtime.block_on(async {
+    in_real_time(async {
         let mut settings =
             docker::Options::new(Arc::clone(sink), Arc::new(progress)).map_err(Ended::World)?;
         settings.manager.clone_from(&options.manager);
@@ -129,6 +131,34 @@ fn on_docker(
             }
         }
     })
+}
+
+fn at_endpoint(
+    scenario: &Arc<Scenario>,
+    target: &Target,
+    until: Option<usize>,
+    sink: &SharedSink,
+) -> Result<Outcome, Ended> {
+    let moved = endpoint::refused(scenario, target, until);
+    let scenario = Arc::new(moved.map_err(|mistakes| Ended::Unsupported(Report::new(mistakes)))?);
+    in_real_time(async {
+        let mut world = EndpointWorld::new(Arc::clone(&scenario), target.clone());
+        let scope = Scope { until, explain: None };
+        let ended = or_signal(runner::run(&mut world, &scenario, sink, None, scope)).await;
+        match (ended, world.down().await) {
+            (Some(Err(error)), _) | (_, Err(error)) => Err(Ended::World(error)),
+            (None, Ok(())) => Err(Ended::Interrupted),
+            (Some(Ok(outcome)), Ok(())) => Ok(outcome),
+        }
+    })
+}
+
+/// Runs on this machine's own clock and sockets.
+fn in_real_time<T>(run: impl Future<Output = Result<T, Ended>>) -> Result<T, Ended> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime
+        .map_err(|e| Ended::World(WorldError::new(format!("cannot start a runtime: {e}"), "")))?;
+    runtime.block_on(run)
 }
 
 /// What the user of a cluster that stays up needs to know.

@@ -31,7 +31,7 @@ fn host(name: &str, last: u8) -> Host {
         engine: None,
         store: None,
         manager: None,
-        agent: false,
+        agent: None,
     }
 }
 

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use swarm::ctx::{self, Level};
 
 use super::Exit;
+use crate::export;
 use crate::pki::{self, Keys, Pki};
 use crate::scenario::{self, Overrides, Report, Scenario, Source};
 
@@ -18,6 +19,9 @@ pub struct Args {
     dir: PathBuf,
     /// The scenario whose hosts they are for; the four-node reference cluster without
     file: Option<PathBuf>,
+    /// As many hosts as this, for machines beyond the scenario's (see `lab export`)
+    #[arg(long, value_name = "N")]
+    nodes: Option<usize>,
 }
 
 /// Writes the files and prints how a docker client uses them.
@@ -30,7 +34,8 @@ pub fn run(args: &Args) -> Exit {
         }
     };
     let now = ctx::real::ctx(Level::Error).clock.wall();
-    let files = Pki::new(Keys::Fresh, now).files(&scenario.cluster);
+    let cluster = export::grown(&scenario.cluster, args.nodes.unwrap_or_default());
+    let files = Pki::new(Keys::Fresh, now).files(&cluster);
     if let Err(why) = pki::write(&args.dir, &files) {
         eprintln!("error: {why}");
         return Exit::Environment;

@@ -5,6 +5,7 @@
 //! `lab ps` and `lab down` go on to work in that shell.
 
 use std::env;
+use std::sync::OnceLock;
 
 use super::Exit;
 use crate::world::docker::standing;
@@ -16,6 +17,9 @@ const VARIABLES: [(&str, &str); 3] = [
     ("DOCKER_TLS_VERIFY", "LAB_DOCKER_TLS_VERIFY"),
     ("DOCKER_CERT_PATH", "LAB_DOCKER_CERT_PATH"),
 ];
+
+/// What the shell has in these variables.
+static SHELL: OnceLock<[(&str, Option<String>); 3]> = OnceLock::new();
 
 /// Arguments of `lab env`.
 #[derive(clap::Args)]
@@ -49,6 +53,8 @@ pub fn run(args: &Args) -> Exit {
 /// # Safety
 /// No other thread runs yet.
 pub unsafe fn restore() {
+    let now = VARIABLES.map(|(key, _)| (key, env::var(key).ok().filter(|value| !value.is_empty())));
+    let _ = SHELL.set(now);
     if !is_set() {
         return;
     }
@@ -60,6 +66,11 @@ pub unsafe fn restore() {
             None => unsafe { env::remove_var(key) },
         }
     }
+}
+
+/// A variable of the docker command as this process's shell has it, whatever [`restore`] did.
+pub(super) fn from_shell(key: &str) -> Option<String> {
+    SHELL.get().into_iter().flatten().find(|(known, _)| *known == key)?.1.clone()
 }
 
 /// Whether this process comes from a shell that evaluated `lab env`.

@@ -4,10 +4,13 @@ mod certs;
 mod check;
 mod compare;
 mod down;
+mod endpoint;
 pub mod env;
 mod explain;
+mod export;
 mod fault;
 mod ps;
+mod record;
 mod run;
 mod schema;
 mod sweep;
@@ -54,7 +57,7 @@ struct Lab {
 #[derive(Subcommand)]
 enum Verb {
     /// Replays scenarios and checks what they expect
-    Run(run::Args),
+    Run(Box<run::Args>),
     /// Checks scenario files without starting anything
     Validate {
         /// The scenario files
@@ -92,6 +95,8 @@ enum Verb {
     Fault(fault::Args),
     /// Removes a cluster that is up
     Down(down::Args),
+    /// Prints the facts of a scenario's cluster for a tool that builds it
+    Export(export::Args),
     /// Prints the JSON schema of scenario files
     Schema,
     /// Writes the certificates and keys of a cluster with TLS, for use elsewhere
@@ -113,6 +118,8 @@ enum On {
     Sim,
     /// On real Docker engines in containers
     Docker,
+    /// In a cluster that stands already
+    Endpoint,
 }
 
 /// Whether connections are TLS.
@@ -149,6 +156,7 @@ pub fn main(args: Vec<OsString>) -> i32 {
         Verb::Check(args) => check::run(&args),
         Verb::Explain(args) => explain::run(&args),
         Verb::Compare(args) => compare::run(&args),
+        Verb::Export(args) => export::run(&args),
         Verb::Schema => return schema::run(),
         Verb::Certs(args) => certs::run(&args),
         Verb::Up(args) => up::run(&args),

@@ -10,7 +10,7 @@ use super::Exit;
 use crate::event::Memory;
 use crate::runner::access::Access;
 use crate::runner::api::Api;
-use crate::runner::view::Info;
+use crate::runner::view::{Document, Info};
 use crate::scenario::cluster::{Cluster, Host, engine_port};
 use crate::world::docker::look::Processes;
 use crate::world::docker::standing::{self, Standing};
@@ -69,7 +69,7 @@ async fn info(standing: &Standing, cluster: &Cluster, ctx: &Ctx) -> Result<Info,
     let tls = standing.certs().map(|folder| Access::of_folder(ctx, Path::new(folder)));
     let addr = Addr::tcp(host.address.to_string(), manager.port);
     let api = Api::new(ctx, addr, tls.transpose()?);
-    Ok(Info::parse(&api.get("/info").await?))
+    Ok(Info::from(api.get_as::<Document>("/info").await?))
 }
 
 fn head(standing: &Standing, cluster: &Cluster) -> String {

@@ -1,13 +1,15 @@
 //! Many seeds, on all the cores of the machine.
 
 use std::num::NonZero;
-use std::ops::RangeInclusive;
 use std::sync::Mutex;
 
 /// Runs `one` with every seed, as many at a time as there are cores, and returns the results in the
 /// order of the seeds. Each simulation has a thread and a runtime of its own, so what runs beside
 /// it cannot change what it does.
-pub fn sweep<T: Send>(seeds: RangeInclusive<u64>, one: impl Fn(u64) -> T + Sync) -> Vec<(u64, T)> {
+pub fn sweep<T: Send>(
+    seeds: impl Iterator<Item = u64> + Send,
+    one: impl Fn(u64) -> T + Sync,
+) -> Vec<(u64, T)> {
     let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
     let left = Mutex::new(seeds);
     let results = Mutex::new(Vec::new());

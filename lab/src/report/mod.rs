@@ -1,5 +1,6 @@
 //! Readers of the event log for people.
 
+pub mod junit;
 pub mod terminal;
 
 use std::time::Duration;

@@ -23,13 +23,22 @@ const PING: &str = "/_ping";
 pub struct Access<'a> {
     ctx: &'a Ctx,
     pki: Option<&'a Pki>,
+    /// What a client shows and trusts where there is no authority to ask for anything else.
+    given: Option<&'a Client>,
 }
 
 impl<'a> Access<'a> {
     /// Access through `ctx` with certificates of `pki`.
     #[must_use]
     pub fn new(ctx: &'a Ctx, pki: Option<&'a Pki>) -> Self {
-        Self { ctx, pki }
+        Self { ctx, pki, given: None }
+    }
+
+    /// The same in a cluster whose certificates were made elsewhere: of all guises there is only
+    /// that of a client, and those that show nothing.
+    #[must_use]
+    pub fn given(self, given: Option<&'a Client>) -> Self {
+        Self { given, ..self }
     }
 
     /// A client as any other: it trusts the cluster's authority and nobody else.
@@ -69,7 +78,7 @@ impl<'a> Access<'a> {
 
     fn api(&self, addr: Addr, kind: CertKind, verify: bool) -> Api {
         let tls = self.pki.map(|pki| self.tls(pki, Some(&pki.client(kind)), verify));
-        Api::new(self.ctx, addr, tls)
+        Api::new(self.ctx, addr, tls.or_else(|| self.given.cloned()))
     }
 
     fn tls(&self, pki: &Pki, pair: Option<&Pair>, verify: bool) -> Client {
@@ -90,7 +99,11 @@ impl<'a> Access<'a> {
     /// What the stranger is told: the server's words, or why there is no connection.
     pub async fn dial(&self, addr: Addr, guise: Guise) -> Result<(), String> {
         let Some(pki) = self.pki else {
-            return ping(&Api::new(self.ctx, addr, None)).await;
+            return match (self.given, guise) {
+                (None, _) | (_, Guise::Http) => ping(&Api::new(self.ctx, addr, None)).await,
+                (_, Guise::OldTls) => hello_of_old(self.ctx, &addr).await,
+                (Some(_), _) => ping(&self.client(addr)).await,
+            };
         };
         let kind = match guise {
             Guise::Client => CertKind::Good,

@@ -5,6 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use hyper::{Method, Request, StatusCode};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use swarm::ctx::{Addr, Ctx, http};
 use swarm::tls;
@@ -121,6 +122,17 @@ impl Api {
     /// As [`Api::send`] and [`Reply::ok`].
     pub async fn get(&self, path: &str) -> Result<Value, String> {
         Ok(self.send(Method::GET, path, None).await?.ok()?.json())
+    }
+
+    /// `GET` of the part of a JSON document that `T` has.
+    ///
+    /// # Errors
+    /// As [`Api::get`], or that the document is of another kind.
+    pub async fn get_as<T: DeserializeOwned>(&self, path: &str) -> Result<T, String> {
+        let reply = self.send(Method::GET, path, None).await?.ok()?;
+        serde_json::from_slice(&reply.body).map_err(|e| {
+            format!("GET {}://{}{path}: unexpected reply: {e}", self.scheme, self.addr)
+        })
     }
 }
 

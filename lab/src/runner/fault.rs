@@ -51,7 +51,8 @@ impl InForce {
             || self.unplugged.contains(host)
     }
 
-    fn note(&mut self, fault: &Fault) {
+    /// Takes note of what has happened.
+    pub(crate) fn note(&mut self, fault: &Fault) {
         match fault {
             Fault::Kill(part, host) | Fault::Stop(part, host) => {
                 self.dead.insert((*part, host.clone()));
@@ -94,7 +95,7 @@ impl InForce {
 
     /// What undoes everything that is wrong with these hosts; with any, if there are none. Networks
     /// first: what starts finds them whole.
-    fn cures(&self, hosts: &Hosts) -> Vec<Fault> {
+    pub(crate) fn cures(&self, hosts: &Hosts) -> Vec<Fault> {
         let meant = |name: &String| hosts.is_empty() || hosts.iter().any(|h| h.value == *name);
         let of = |set: &BTreeSet<String>, cure: fn(String) -> Fault| -> Vec<Fault> {
             set.iter().filter(|host| meant(host)).cloned().map(cure).collect()

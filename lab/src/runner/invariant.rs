@@ -2,11 +2,12 @@
 //! under test.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use serde_json::Value;
 use swarm::cluster::{LINEAGE_LABEL, Lineage};
 
-use super::view::{Endpoints, Row};
+use super::view::{Endpoints, Listed, Row};
 use crate::scenario::cluster::Cluster;
 use crate::scenario::{Expression, Invariant};
 
@@ -21,8 +22,8 @@ pub struct Found {
     pub host: String,
     /// Its row in the engine's list.
     pub row: Row,
-    /// What the engine's inspect says.
-    pub inspect: Value,
+    /// What the engine's inspect said of its configuration.
+    pub inspect: Arc<Value>,
 }
 
 impl Found {
@@ -64,16 +65,16 @@ impl Truth {
                 truth.silent.insert(host.clone());
                 continue;
             }
-            let Ok(rows) = api.get("/containers/json?all=1").await else {
+            let Ok(rows) = api.get_as::<Vec<Listed>>("/containers/json?all=1").await else {
                 truth.silent.insert(host.clone());
                 continue;
             };
-            let mut rows: Vec<_> =
-                rows.as_array().into_iter().flatten().map(Row::from_engine).collect();
+            let rows = rows.into_iter().filter(|row| endpoints.counts(row));
+            let mut rows: Vec<_> = rows.map(Row::from_engine).collect();
             rows.sort_by(|a, b| a.name.cmp(&b.name));
             for row in rows {
                 // A container that went away since the list is not there: nothing to check.
-                if let Ok(inspect) = api.get(&format!("/containers/{}/json", row.id)).await {
+                if let Some(inspect) = endpoints.configuration(api, &row.id).await {
                     truth.containers.push(Found { host: host.clone(), row, inspect });
                 }
             }
@@ -217,7 +218,8 @@ mod tests {
             "Config": {"Labels": {SWARM_ID: "x"}},
             "HostConfig": {"PortBindings": {"80/tcp": [{"HostPort": port}]}},
         });
-        Found { host: host.into(), row: Row::from_engine(&row), inspect }
+        let row = Row::from_engine(serde_json::from_value(row).unwrap());
+        Found { host: host.into(), row, inspect: Arc::new(inspect) }
     }
 
     fn truth(containers: Vec<Found>) -> Truth {
@@ -232,7 +234,8 @@ mod tests {
             found.row.id = id.to_owned();
             if let Some(from) = from {
                 let lineage = json!({"generation": 1, "running": true, "from": [from]});
-                found.inspect["Config"]["Labels"][LINEAGE_LABEL] = lineage.to_string().into();
+                let inspect = Arc::make_mut(&mut found.inspect);
+                inspect["Config"]["Labels"][LINEAGE_LABEL] = lineage.to_string().into();
             }
             found
         };
@@ -273,7 +276,7 @@ mod tests {
         let cluster = scenario.unwrap_or_else(|report| panic!("{}", report.render(false))).cluster;
         let with = |key: &str, value: u64| {
             let mut one = found("a", "x", "");
-            one.inspect["HostConfig"][key] = value.into();
+            Arc::make_mut(&mut one.inspect)["HostConfig"][key] = value.into();
             within_resources(&truth(vec![one]), &cluster)
         };
         assert!(with("Memory", 1 << 30).is_ok());

@@ -24,12 +24,13 @@ use crate::pki::Pki;
 use crate::scenario::cluster::Cluster;
 use crate::scenario::{Invariant, Scenario, Span, Step, Verb};
 use crate::world::fault::Part;
-use crate::world::{World, WorldError};
+use crate::world::{Guest, World, WorldError};
 
 pub use access::Access;
 use expect::Checker;
 use fault::InForce;
 use invariant::{Acknowledged, Truth};
+pub use verb::subject;
 use view::Endpoints;
 
 /// Pause between two looks at something that is waited for.
@@ -132,16 +133,23 @@ pub async fn run(
     world.up().await?;
     let client = world.client();
     let pki = world.pki();
-    let access = Access::new(&client, pki.as_deref());
+    let guest = world.guest();
+    let given = guest.as_ref().and_then(|guest| guest.tls.as_ref());
+    let access = Access::new(&client, pki.as_deref()).given(given);
     let endpoints = Endpoints::new(access, &scenario.cluster).ok_or_else(|| {
         WorldError::new("the cluster has no manager", "give a host `manager: {}`")
     })?;
+    let endpoints = match &guest {
+        Some(guest) => endpoints.of_guest(access, guest),
+        None => endpoints,
+    };
     let mut runner = Runner {
         world,
         scenario,
         sink,
         client: client.clone(),
         pki: pki.clone(),
+        guest: guest.clone(),
         endpoints,
         acknowledged: Acknowledged::new(),
         in_force: InForce::default(),
@@ -187,6 +195,7 @@ struct Runner<'a> {
     sink: &'a SharedSink,
     client: Ctx,
     pki: Option<Arc<Pki>>,
+    guest: Option<Guest>,
     endpoints: Endpoints,
     acknowledged: Acknowledged,
     /// What is wrong with the cluster.
@@ -215,7 +224,7 @@ impl Runner<'_> {
     async fn step(&mut self, n: usize, step: &Step) -> Result<(), Miss> {
         let verb = step.verb.word();
         let began = self.world.now();
-        self.emit("step.start", json!({"step": n, "verb": verb, "subject": verb::subject(step)}));
+        self.emit("step.start", json!({"step": n, "verb": verb, "subject": subject(step)}));
         let result = match &step.verb {
             Verb::Wait(wait) => self.wait(n, wait, step.within).await,
             Verb::Fault(fault) => {
@@ -267,7 +276,10 @@ impl Runner<'_> {
         let began = self.world.now();
         let deadline = self.world.now() + step.within.filter(|_| self.struck).unwrap_or_default();
         loop {
-            let silent = |host: &str| self.in_force.is_silent(Part::Engine, host);
+            let hidden = |host: &str| {
+                self.guest.as_ref().is_some_and(|guest| guest.out_of_reach.contains(host))
+            };
+            let silent = |host: &str| hidden(host) || self.in_force.is_silent(Part::Engine, host);
             let truth = Truth::read(&self.endpoints, silent, settled).await;
             let mut always = self.scenario.always.iter();
             match always.try_for_each(|invariant| self.invariant(*invariant, &truth, step)) {
@@ -336,7 +348,7 @@ impl Runner<'_> {
         detail: &str,
         ok: bool,
     ) -> Value {
-        self.named_item(n, step, &verb::subject(step), took, result, detail, ok)
+        self.named_item(n, step, &subject(step), took, result, detail, ok)
     }
 
     #[expect(clippy::too_many_arguments, reason = "the columns of a row")]

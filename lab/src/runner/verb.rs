@@ -17,6 +17,7 @@ use crate::scenario::cluster::engine_port;
 use crate::scenario::expect::Expect;
 use crate::scenario::step::{Cert, Dial, WAIT_DEFAULT, Wait};
 use crate::scenario::{ContainerSpec, Guise, Holder, Spanned, Step, Verb};
+use crate::world::Guest;
 
 /// What a step is about, in a few words: the second column of the report.
 #[must_use]
@@ -143,13 +144,16 @@ impl Runner<'_> {
         let holder = self.holder(&dial.host, dial.of.as_ref())?;
         let cluster = self.cluster();
         let host = cluster.host(&dial.host.value).expect("a host with a server is a host");
-        let port = match (holder, &host.manager) {
-            (Holder::Manager, Some(manager)) => manager.port,
-            _ => engine_port(cluster.tls),
+        let at = |port| Addr::tcp(host.address.to_string(), port);
+        let addr = match (holder, &host.manager, &self.guest) {
+            (Holder::Manager, _, Some(guest)) => guest.manager.clone(),
+            (Holder::Manager, Some(manager), None) => at(manager.port),
+            _ => at(engine_port(cluster.tls)),
         };
-        let addr = Addr::tcp(host.address.to_string(), port);
         let guise = dial.guise.as_ref().map_or(Guise::Client, |guise| guise.value);
-        let done = Access::new(&self.client, self.pki.as_deref()).dial(addr, guise).await;
+        let given = self.guest.as_ref().and_then(|guest| guest.tls.as_ref());
+        let access = Access::new(&self.client, self.pki.as_deref()).given(given);
+        let done = access.dial(addr, guise).await;
         let subject = format!("{guise} at {}", host.name);
         let refused = judged(step, &subject, "the stranger's side", done);
         let refused = refused.map_err(|unmet| unmet.miss)?;
@@ -228,7 +232,10 @@ impl Runner<'_> {
 
     async fn create(&mut self, spec: &ContainerSpec, name: &str) -> Done {
         let path = format!("/containers/create?name={}", encoded(name));
-        let body = create_body(spec);
+        let mut body = create_body(spec);
+        if let Some(Guest { mark: (key, value), .. }) = &self.guest {
+            body["Labels"][key] = value.clone().into();
+        }
         let reply = self.endpoints.manager.send(Method::POST, &path, Some(&body)).await?;
         if reply.status != StatusCode::CREATED {
             return Err(reply.ok().err().unwrap_or_else(|| "no container was made".to_owned()));

@@ -2,15 +2,21 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use base64::Engine as _;
+use serde::Deserialize;
 use serde_json::{Value, json};
 use swarm::ctx::Addr;
 
 use super::access::Access;
 use super::api::{Api, encoded};
 use crate::scenario::cluster::{Cluster, consul_port, engine_port};
+use crate::world::Guest;
 use crate::world::fault::Part;
+
+/// All containers, in any state.
+const LIST: &str = "/containers/json?all=1";
 
 /// The endpoints of a cluster.
 pub struct Endpoints {
@@ -22,6 +28,10 @@ pub struct Endpoints {
     pub engines: BTreeMap<String, Api>,
     /// The hosts of the manager and of the store.
     hosts: (String, Option<String>),
+    /// What inspecting the containers told, by their IDs.
+    inspected: Mutex<BTreeMap<String, Arc<Value>>>,
+    /// The label, and its value, of the only containers that count; without, all count.
+    mark: Option<(String, String)>,
 }
 
 impl Endpoints {
@@ -41,7 +51,39 @@ impl Endpoints {
                 .map(|(host, _)| (host.name.clone(), at(host.address, engine_port(cluster.tls))))
                 .collect(),
             hosts: (host.name.clone(), cluster.store().map(|(host, _)| host.name.clone())),
+            inspected: Mutex::default(),
+            mark: None,
         })
+    }
+
+    /// The same for a guest: the manager is where the guest was told, and only its own containers
+    /// count.
+    #[must_use]
+    pub fn of_guest(self, access: Access<'_>, guest: &Guest) -> Self {
+        let manager = access.client(guest.manager.clone());
+        Self { manager, mark: Some(guest.mark.clone()), ..self }
+    }
+
+    /// Whether a row of a list of containers counts.
+    #[must_use]
+    pub fn counts(&self, row: &Listed) -> bool {
+        let labels = row.labels.as_ref();
+        let has = |(key, value): &(String, String)| {
+            labels.and_then(|labels| labels.get(key)).is_some_and(|given| given == value)
+        };
+        self.mark.as_ref().is_none_or(has)
+    }
+
+    /// The configuration of a container, in the words of its engine. It is asked for once: no verb
+    /// changes it, and an ID is never given again. `None` when it is gone.
+    pub async fn configuration(&self, engine: &Api, id: &str) -> Option<Arc<Value>> {
+        let known = lock(&self.inspected).get(id).cloned();
+        if known.is_some() {
+            return known;
+        }
+        let inspect = Arc::new(engine.get(&format!("/containers/{id}/json")).await.ok()?);
+        lock(&self.inspected).insert(id.to_owned(), Arc::clone(&inspect));
+        Some(inspect)
     }
 
     /// The container rows of the manager, in any state.
@@ -49,9 +91,9 @@ impl Endpoints {
     /// # Errors
     /// What the manager said, or why it could not be reached.
     pub async fn containers(&self) -> Result<Vec<Row>, String> {
-        let rows = self.manager.get("/containers/json?all=1").await?;
-        let mut rows: Vec<Row> =
-            rows.as_array().into_iter().flatten().map(Row::from_manager).collect();
+        let rows: Vec<Listed> = self.manager.get_as(LIST).await?;
+        let rows = rows.into_iter().filter(|row| self.counts(row));
+        let mut rows: Vec<Row> = rows.map(Row::from_manager).collect();
         rows.sort_by(|a, b| (&a.name, &a.node).cmp(&(&b.name, &b.node)));
         Ok(rows)
     }
@@ -61,7 +103,13 @@ impl Endpoints {
     /// # Errors
     /// As [`Endpoints::containers`].
     pub async fn info(&self) -> Result<Info, String> {
-        Ok(Info::parse(&self.manager.get("/info").await?))
+        let mut info = Info::from(self.manager.get_as::<Document>("/info").await?);
+        if self.mark.is_some() {
+            let rows: Vec<Listed> = self.manager.get_as(LIST).await?;
+            let others = rows.into_iter().filter(|row| !self.counts(row));
+            others.map(Row::from_manager).for_each(|row| info.leave_out(&row));
+        }
+        Ok(info)
     }
 
     /// The keys below `prefix` in the store, without the directory markers, and their values.
@@ -121,6 +169,10 @@ impl Endpoints {
     }
 }
 
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// One container as the manager lists it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row {
@@ -138,30 +190,51 @@ pub struct Row {
     pub ports: BTreeSet<String>,
 }
 
+/// What is read of a row of `GET /containers/json`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct Listed {
+    id: String,
+    names: Option<Vec<String>>,
+    image: String,
+    state: String,
+    ports: Option<Vec<Port>>,
+    labels: Option<BTreeMap<String, String>>,
+}
+
+/// What is read of one of its ports.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+struct Port {
+    #[serde(rename = "IP")]
+    ip: String,
+    private_port: u16,
+    public_port: Option<u16>,
+    #[serde(rename = "Type")]
+    kind: String,
+}
+
 impl Row {
-    fn from_manager(row: &Value) -> Self {
-        let full = row["Names"][0].as_str().unwrap_or_default().trim_start_matches('/');
-        let (node, name) = full.split_once('/').unwrap_or(("", full));
-        Self { name: name.into(), node: node.into(), ..Self::without_name(row) }
+    fn from_manager(listed: Listed) -> Self {
+        let row = Self::from_engine(listed);
+        match row.name.split_once('/') {
+            Some((node, name)) => Self { name: name.into(), node: node.into(), ..row },
+            None => row,
+        }
     }
 
     /// Reads a row of an engine's own list, whose names carry no node.
     #[must_use]
-    pub fn from_engine(row: &Value) -> Self {
-        let name = row["Names"][0].as_str().unwrap_or_default().trim_start_matches('/');
-        Self { name: name.into(), ..Self::without_name(row) }
-    }
-
-    fn without_name(row: &Value) -> Self {
-        let text = |key: &str| row[key].as_str().unwrap_or_default().to_owned();
-        let ports = row["Ports"].as_array().into_iter().flatten().filter_map(port_text).collect();
+    pub fn from_engine(listed: Listed) -> Self {
+        let Listed { id, names, image, state, ports, labels: _ } = listed;
+        let name = names.into_iter().flatten().next().unwrap_or_default();
         Self {
-            id: text("Id"),
-            name: String::new(),
+            id,
+            name: name.trim_start_matches('/').to_owned(),
             node: String::new(),
-            image: text("Image"),
-            state: text("State"),
-            ports,
+            image,
+            state,
+            ports: ports.iter().flatten().filter_map(port_text).collect(),
         }
     }
 
@@ -177,14 +250,10 @@ impl Row {
 
 /// `IP:public->private/type` of a row's port; `None` for one that is only exposed, and for the
 /// IPv6 twin that newer engines list beside each IPv4 binding.
-fn port_text(port: &Value) -> Option<String> {
-    let public = port["PublicPort"].as_u64()?;
-    let ip = port["IP"].as_str().unwrap_or_default();
-    if ip.contains(':') {
-        return None;
-    }
-    let kind = port["Type"].as_str().unwrap_or("tcp");
-    Some(format!("{ip}:{public}->{}/{kind}", port["PrivatePort"]))
+fn port_text(port: &Port) -> Option<String> {
+    let Port { ip, private_port, public_port, kind } = port;
+    let public = public_port.filter(|_| !ip.contains(':'))?;
+    Some(format!("{ip}:{public}->{private_port}/{kind}"))
 }
 
 /// Replaces a host port from the range engines choose from (32768 and up) by `*`.
@@ -225,6 +294,8 @@ pub struct InfoNode {
     pub error: String,
     /// Its containers.
     pub counts: Counts,
+    /// Its labels, those that the engine has by itself among them.
+    pub labels: BTreeMap<String, String>,
 }
 
 /// Numbers of containers.
@@ -252,33 +323,52 @@ impl Counts {
     }
 }
 
+/// What is read of `GET /info`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct Document {
+    containers: u64,
+    containers_running: u64,
+    containers_paused: u64,
+    containers_stopped: u64,
+    system_status: Option<Vec<(String, String)>>,
+}
+
 impl Info {
-    /// Reads the rows of `SystemStatus`: names have one leading blank, their details two and a
-    /// corner.
+    /// Reads what is known of a manager's `/info`; what is not as it should be counts as absent.
     #[must_use]
     pub fn parse(info: &Value) -> Self {
-        let number = |key: &str| info[key].as_u64().unwrap_or_default();
+        Document::deserialize(info).unwrap_or_default().into()
+    }
+}
+
+impl From<Document> for Info {
+    /// Reads the rows of `SystemStatus`: names have one leading blank, their details two and a
+    /// corner.
+    fn from(info: Document) -> Self {
         let counts = Counts {
-            total: number("Containers"),
-            running: number("ContainersRunning"),
-            paused: number("ContainersPaused"),
-            stopped: number("ContainersStopped"),
+            total: info.containers,
+            running: info.containers_running,
+            paused: info.containers_paused,
+            stopped: info.containers_stopped,
         };
         let mut out = Self { counts, ..Self::default() };
-        for row in info["SystemStatus"].as_array().into_iter().flatten() {
-            let key = row[0].as_str().unwrap_or_default();
-            let value = row[1].as_str().unwrap_or_default().to_owned();
+        for (key, value) in info.system_status.into_iter().flatten() {
             if let Some(detail) = key.strip_prefix("  └ ") {
                 match (detail, out.nodes.last_mut()) {
                     ("Status", Some(node)) => node.status = value,
                     ("Error", Some(node)) => node.error = value,
                     ("Containers", Some(node)) => node.counts = Counts::parse(&value),
+                    ("Labels", Some(node)) => {
+                        let pairs = value.split(", ").filter_map(|pair| pair.split_once('='));
+                        node.labels = pairs.map(|(k, v)| (k.to_owned(), v.to_owned())).collect();
+                    }
                     _ => {}
                 }
             } else if let Some(name) = key.strip_prefix(' ') {
                 out.nodes.push(InfoNode { name: name.into(), addr: value, ..InfoNode::default() });
             } else {
-                match key {
+                match key.as_str() {
                     "Strategy" => out.strategy = value,
                     "Nodes" => out.count = value.parse().unwrap_or_default(),
                     _ => {}
@@ -286,6 +376,22 @@ impl Info {
             }
         }
         out
+    }
+}
+
+impl Info {
+    /// Takes a container of somebody else out of all counts.
+    fn leave_out(&mut self, row: &Row) {
+        let node = self.nodes.iter_mut().find(|node| node.name == row.node);
+        for counts in std::iter::once(&mut self.counts).chain(node.map(|node| &mut node.counts)) {
+            let of_state = match row.state.as_str() {
+                "running" => &mut counts.running,
+                "paused" => &mut counts.paused,
+                _ => &mut counts.stopped,
+            };
+            *of_state = of_state.saturating_sub(1);
+            counts.total = counts.total.saturating_sub(1);
+        }
     }
 
     /// The nodes as lines, for a message.
@@ -318,7 +424,7 @@ mod tests {
 
     #[test]
     fn the_rows_of_info_become_nodes() {
-        let info = Info::parse(&json!({
+        let info: Document = serde_json::from_value(json!({
             "Containers": 3, "ContainersRunning": 2,
             "SystemStatus": [
                 ["Role", "primary"], ["Strategy", "spread"], ["Nodes", "2"],
@@ -328,7 +434,9 @@ mod tests {
                 [" (unknown)", "10.0.0.2:2375"], ["  └ Status", "Pending"],
                 ["  └ Error", "Cannot connect"],
             ],
-        }));
+        }))
+        .unwrap();
+        let info = Info::from(info);
         assert_eq!((info.count, info.healthy(), info.counts.running), (2, 1, 2));
         let counts = Counts { total: 3, running: 2, paused: 0, stopped: 1 };
         assert_eq!(info.nodes[0].counts, counts);

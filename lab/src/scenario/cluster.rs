@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::net::Ipv4Addr;
+use std::time::Duration;
 
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
@@ -62,8 +63,25 @@ pub struct Host {
     pub store: Option<StoreKind>,
     /// A manager, if one runs here.
     pub manager: Option<Manager>,
-    /// Whether an agent announces this host's engine in the store.
-    pub agent: bool,
+    /// The agent that announces this host's engine in the store, if there is one.
+    pub agent: Option<Agent>,
+}
+
+/// How an engine is announced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Agent {
+    /// Time between two announcements.
+    pub heartbeat: Duration,
+    /// How long the engine stays listed after the last one.
+    pub ttl: Duration,
+}
+
+impl Default for Agent {
+    /// Soon listed again by a store that has lost everything, and listed long enough to be called
+    /// unhealthy before it disappears: the manager's own bound is 110 s (see docs/faults.md).
+    fn default() -> Self {
+        Self { heartbeat: Duration::from_secs(20), ttl: Duration::from_secs(180) }
+    }
 }
 
 /// A Docker engine.
@@ -179,7 +197,7 @@ impl Cluster {
     /// The hosts whose engine a manager finds: all if it is given a list, else those with an agent.
     pub fn announced(&self) -> impl Iterator<Item = &Host> {
         let all = self.store().is_none();
-        self.engines().map(|(host, _)| host).filter(move |host| all || host.agent)
+        self.engines().map(|(host, _)| host).filter(move |host| all || host.agent.is_some())
     }
 
     /// The first host with a store.
@@ -202,6 +220,27 @@ impl Cluster {
                 format!("nodes://{}", list.join(","))
             }
         }
+    }
+
+    /// What the engine of a host is told beside where its own data and socket are; `tls` is whether
+    /// it has a certificate.
+    #[must_use]
+    pub fn engine_args(&self, host: &Host, tls: bool) -> Vec<String> {
+        let mut args = vec!["-H".to_owned(), format!("tcp://0.0.0.0:{}", engine_port(self.tls))];
+        for (key, value) in host.engine.iter().flat_map(|engine| &engine.labels) {
+            args.extend(["--label".into(), format!("{key}={value}")]);
+        }
+        if tls {
+            let pair = engine_pair(&host.name);
+            args.push("--tlsverify".into());
+            args.push(format!("--tlscacert={PKI}/ca.pem"));
+            args.push(format!("--tlscert={PKI}/{pair}cert.pem"));
+            args.push(format!("--tlskey={PKI}/{pair}key.pem"));
+        } else {
+            // Said outright: an engine that has to guess warns for 15 seconds before it listens.
+            args.push("--tls=false".into());
+        }
+        args
     }
 
     /// The words after `swarm` that start the manager of a host.
@@ -249,11 +288,16 @@ impl Cluster {
 
     /// The words after `swarm` that start the agent of a host.
     #[must_use]
-    pub fn agent_args(&self, host: &Host) -> Vec<String> {
+    pub fn agent_args(&self, host: &Host, agent: &Agent) -> Vec<String> {
         let advertise = format!("{}:{}", host.address, engine_port(self.tls));
-        let times = ["join", "--heartbeat", "20s", "--ttl", "60s", "--advertise"];
-        let mut args: Vec<String> = times.map(str::to_owned).into();
-        args.push(advertise);
+        let time = |time: Duration| match time.subsec_nanos() {
+            0 => format!("{}s", time.as_secs()),
+            _ => format!("{}ms", time.as_millis()),
+        };
+        let times = ["--heartbeat".into(), time(agent.heartbeat), "--ttl".into(), time(agent.ttl)];
+        let mut args = vec!["join".to_owned()];
+        args.extend(times);
+        args.extend(["--advertise".to_owned(), advertise]);
         args.extend(self.store_options(&engine_pair(&host.name)));
         args.push(self.discovery());
         args

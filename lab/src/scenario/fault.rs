@@ -37,7 +37,7 @@ impl Part {
         match self {
             Self::Host => true,
             Self::Engine => host.engine.is_some(),
-            Self::Agent => host.agent,
+            Self::Agent => host.agent.is_some(),
             Self::Manager => host.manager.is_some(),
             Self::Store => host.store.is_some(),
         }

@@ -11,7 +11,7 @@ use super::context::Context;
 use super::decode::{Decode, Table, Word};
 use super::expect::Strategy;
 use super::record::{choice, record, words};
-use super::scalar::Memory;
+use super::scalar::{Memory, Period};
 use super::span::Spanned;
 use super::step::Step;
 use super::yaml::Node;
@@ -70,8 +70,20 @@ record! {
         manager: optional ManagerKeys,
         /// The Docker engine that runs here; `{}` for the defaults.
         engine: optional EngineKeys,
-        /// Whether an agent announces the engine in the store; true where there are both.
-        agent: optional Spanned<bool>,
+        /// Whether, and how, an agent announces the engine in the store; true where there are both.
+        agent: optional AgentKeys,
+    }
+}
+
+record! {
+    /// An agent, which announces an engine in the store.
+    pub struct AgentKeys: "an agent" or run {
+        /// Whether there is one; true if absent.
+        run: optional Spanned<bool>,
+        /// Time between two announcements; 20s if absent.
+        heartbeat: optional Spanned<Period>,
+        /// How long the engine stays listed after the last one; 180s if absent.
+        ttl: optional Spanned<Period>,
     }
 }
 
@@ -97,8 +109,8 @@ record! {
         cpus: optional Spanned<u32>,
         /// Memory it reports; 1GiB if absent.
         memory: optional Spanned<Memory>,
-        /// Its own ID; drawn if absent. Engines with the same one are what copied disks make. In the
-        /// simulator only.
+        /// Its own ID; drawn if absent. Engines with the same one are what copied disks make; real
+        /// ones up to 23.0 show a fingerprint instead of this text.
         id: optional Spanned<String>,
         /// Its labels. On a range of hosts "rack-[1:20]" goes round.
         labels: default Table<Spanned<Word>>,

@@ -16,6 +16,9 @@ use super::span::{Source, Span, Spanned};
 use super::step::{Step, Verb};
 use super::yaml::{self, Node, Value};
 
+/// What a scenario file that is empty lacks.
+const HAS: &str = "a scenario has `name`, `cluster`, `steps`";
+
 /// What the command line says over the file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Overrides {
@@ -77,11 +80,14 @@ impl Scenario {
             _ => None,
         });
         let refused = faults.filter_map(|fault| Some((fault.span, supports(&fault.action).err()?)));
-        let mistake = |(span, (title, label))| {
-            let place = Some((self.file(), span));
-            Diagnostic { place, title, label, notes: Vec::new() }
-        };
+        let mistake = |(span, (title, label))| self.mistake(span, title, label);
         refused.map(mistake).collect()
+    }
+
+    /// A mistake at a place of the file.
+    #[must_use]
+    pub fn mistake(&self, span: Span, title: String, label: String) -> Diagnostic {
+        Diagnostic { place: Some((self.file(), span)), title, label, notes: Vec::new() }
     }
 
     fn file(&self) -> Source {
@@ -139,7 +145,7 @@ pub fn parse(source: Source, overrides: &Overrides) -> Result<Scenario, Report> 
 }
 
 fn scenario(cx: &mut Context, overrides: &Overrides) -> Option<Scenario> {
-    let root = tree(cx)?;
+    let root = tree(cx, HAS)?;
     let file = File::decode(&root, cx)?;
     check_name(&file.name, cx);
     let mut visited = BTreeSet::from([cx.source().path().to_owned()]);
@@ -176,7 +182,7 @@ fn check_name(name: &Spanned<String>, cx: &mut Context) {
 
 /// The text of a file, or why there is none.
 #[expect(clippy::disallowed_methods, reason = "scenario files are the user's own, not a world's")]
-fn read(path: &Path) -> Result<Source, Box<Diagnostic>> {
+pub(super) fn read(path: &Path) -> Result<Source, Box<Diagnostic>> {
     let problem = |label: String| {
         let title = format!("cannot read `{}`", path.display());
         Box::new(Diagnostic { place: None, title, label, notes: Vec::new() })
@@ -192,8 +198,8 @@ fn read(path: &Path) -> Result<Source, Box<Diagnostic>> {
     }
 }
 
-/// The tree of the context's file; an empty file has none.
-fn tree(cx: &mut Context) -> Option<Node> {
+/// The tree of the context's file; an empty file has none, and `label` says what belongs there.
+pub(super) fn tree(cx: &mut Context, label: &str) -> Option<Node> {
     let root = yaml::parse(cx);
     let empty = match &root {
         Some(Node { value: Value::Scalar { text, plain: true }, .. }) => text.is_empty(),
@@ -201,7 +207,7 @@ fn tree(cx: &mut Context) -> Option<Node> {
         None => cx.mistakes() == 0,
     };
     if empty {
-        cx.error(Span::default(), "the file is empty", "a scenario has `name`, `cluster`, `steps`");
+        cx.error(Span::default(), "the file is empty", label);
         return None;
     }
     root
@@ -255,7 +261,7 @@ fn from_file(
         }
     };
     let mut other = Context::new(source);
-    let resolved = tree(&mut other).and_then(|root| {
+    let resolved = tree(&mut other, HAS).and_then(|root| {
         let keys = cluster_keys(&root, &mut other)?;
         cluster(&keys, name, &overrides, &mut other, visited)
     });

@@ -13,6 +13,7 @@ pub mod container;
 mod context;
 mod decode;
 mod diagnostic;
+pub mod endpoint;
 pub mod expect;
 mod expression;
 pub mod fault;

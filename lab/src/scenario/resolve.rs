@@ -3,16 +3,20 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
+use std::time::Duration;
 
 use indexmap::IndexMap;
 
 use super::cert::{CertKind, Holder};
-use super::cluster::{Cluster, Engine, Host, Manager, StoreKind, Subnet, consul_port, engine_port};
+use super::cluster::{
+    Agent, Cluster, Engine, Host, Manager, StoreKind, Subnet, consul_port, engine_port,
+};
 use super::context::Context;
 use super::decode::Entry;
 use super::expect::Strategy;
-use super::file::{ClusterKeys, EngineKeys, HostKeys, ManagerKeys};
+use super::file::{AgentKeys, ClusterKeys, EngineKeys, HostKeys, ManagerKeys};
 use super::name::Range;
+use super::scalar::Period;
 use super::span::{Span, Spanned};
 
 /// Images that every engine holds in every scenario.
@@ -90,11 +94,10 @@ pub fn resolve(keys: &ClusterKeys, name: &str, tls: bool, cx: &mut Context) -> R
         engine: slot.keys.engine.as_ref().map(|engine| engine_of(engine, slot.index, cx)),
         store: slot.keys.store.as_ref().map(|store| store.value),
         manager: slot.keys.manager.as_ref().map(|manager| manager_of(manager, slot.keys, tls)),
-        agent: slot
-            .keys
-            .agent
-            .as_ref()
-            .map_or_else(|| slot.keys.engine.is_some() && has_store, |agent| agent.value),
+        agent: match &slot.keys.agent {
+            None => (slot.keys.engine.is_some() && has_store).then(Agent::default),
+            Some(agent) => agent_of(agent),
+        },
     });
     let hosts = hosts.collect();
     let mut images: Vec<String> = IMAGES.iter().map(|image| (*image).to_owned()).collect();
@@ -290,6 +293,31 @@ pub fn check_cert(kind: &Spanned<CertKind>, holder: Holder, cluster: &Cluster, c
     }
 }
 
+/// The agent that is asked for, unless it is asked that there is none.
+fn agent_of(keys: &AgentKeys) -> Option<Agent> {
+    let given = |time: &Option<Spanned<Period>>| time.as_ref().map(|time| time.value.0);
+    let default = Agent::default();
+    keys.run.as_ref().is_none_or(|run| run.value).then(|| Agent {
+        heartbeat: given(&keys.heartbeat).unwrap_or(default.heartbeat),
+        ttl: given(&keys.ttl).unwrap_or(default.ttl),
+    })
+}
+
+/// What an agent would refuse to start with, and what Consul would refuse it.
+fn check_times(keys: &AgentKeys, agent: Agent, cx: &mut Context) {
+    let span = |time: &Option<Spanned<Period>>| time.as_ref().map_or(keys.span, |time| time.span);
+    let (heartbeat, ttl) = (span(&keys.heartbeat), span(&keys.ttl));
+    if agent.heartbeat < Duration::from_secs(1) {
+        cx.error(heartbeat, "a heartbeat of less than 1s", "an agent takes no shorter one");
+    }
+    if agent.ttl < Duration::from_secs(20) {
+        cx.error(ttl, "a TTL of less than 20s", "Consul takes no shorter one");
+    } else if agent.ttl <= agent.heartbeat {
+        let what = "a TTL that is no longer than the heartbeat";
+        cx.error(ttl, what, "the engine would leave the list between two announcements");
+    }
+}
+
 fn check_host(host: &HostKeys, cluster: &Cluster, cx: &mut Context) {
     let engine = host.engine.as_ref().and_then(|engine| engine.cert.as_ref());
     let manager = host.manager.as_ref().and_then(|manager| manager.cert.as_ref());
@@ -299,8 +327,9 @@ fn check_host(host: &HostKeys, cluster: &Cluster, cx: &mut Context) {
         }
     }
     if let Some(agent) = &host.agent
-        && agent.value
+        && let Some(times) = agent_of(agent)
     {
+        check_times(agent, times, cx);
         if host.engine.is_none() {
             cx.error(agent.span, "an agent without an engine", "this host has nothing to announce");
         } else if cluster.store().is_none() {

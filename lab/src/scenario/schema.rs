@@ -36,6 +36,7 @@ mod tests {
     #[test]
     fn the_schema_has_the_readers_keys_and_no_others() {
         let readers = [
+            ("AgentKeys", file::AgentKeys::KEYS),
             ("ClusterKeys", file::ClusterKeys::KEYS),
             ("ContainerSpec", ContainerSpec::KEYS),
             ("CutKeys", fault::CutKeys::KEYS),

@@ -2,15 +2,18 @@
 //! it has.
 
 pub mod docker;
+pub mod endpoint;
 pub mod fault;
 pub mod simulated;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use swarm::ctx::{BoxFuture, Ctx};
+use swarm::ctx::{Addr, BoxFuture, Ctx};
 use swarm::manager::Manager;
+use swarm::tls;
 
 use crate::pki::Pki;
 use crate::scenario::{CertKind, Holder};
@@ -40,9 +43,22 @@ impl fmt::Display for WorldError {
 
 impl std::error::Error for WorldError {}
 
+/// What a run needs to know of a cluster that is not its own.
+#[derive(Clone)]
+pub struct Guest {
+    /// Where the manager listens.
+    pub manager: Addr,
+    /// The TLS of a client, if the cluster has TLS: nobody here can make certificates for it.
+    pub tls: Option<tls::Client>,
+    /// The label, and its value, by which the run tells its containers from others.
+    pub mark: (String, String),
+    /// Hosts whose engine answers nobody but the manager.
+    pub out_of_reach: BTreeSet<String>,
+}
+
 /// A cluster that can be brought up, reached, and taken down.
 pub trait World: Send {
-    /// The name printed in reports: `simulator` or `docker`.
+    /// The name printed in reports: `simulator`, `docker` or `endpoint`.
     fn name(&self) -> &'static str;
 
     /// Starts every host with all that runs on it: stores, engines with their images, agents,
@@ -55,6 +71,12 @@ pub trait World: Send {
 
     /// The certificates of a cluster with TLS, once it is up.
     fn pki(&self) -> Option<Arc<Pki>>;
+
+    /// What is different because the run is only a guest in a cluster that stands already; once it
+    /// is up.
+    fn guest(&self) -> Option<Guest> {
+        None
+    }
 
     /// The manager of this host, where it is one of ours, runs, and can be asked past its API.
     fn manager(&self, _host: &str) -> Option<Arc<Manager>> {

@@ -210,10 +210,11 @@ impl SimulatedWorld {
             Part::Host => {}
             Part::Store => self.start_store(host),
             Part::Engine => self.start_engine(host),
-            Part::Agent if host.agent => {
-                self.start_swarm(host, part, self.cluster.agent_args(host));
+            Part::Agent => {
+                if let Some(agent) = &host.agent {
+                    self.start_swarm(host, part, self.cluster.agent_args(host, agent));
+                }
             }
-            Part::Agent => {}
             Part::Manager => {
                 if let Some(manager) = &host.manager {
                     self.start_swarm(host, part, self.cluster.manager_args(manager));

@@ -7,7 +7,8 @@
 mod transcript;
 mod up;
 
-use std::io::{BufRead as _, BufReader};
+use std::fs::File;
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -158,14 +159,30 @@ fn ctrl_c_removes_everything_before_it_returns() {
     }
 }
 
+/// Twenty moments of a run, one in each twentieth of its usual length, at random within that.
+fn moments() -> Vec<Duration> {
+    const EACH: u64 = 550;
+    let mut random = [0; 8 * 20];
+    File::open("/dev/urandom").unwrap().read_exact(&mut random).unwrap();
+    let parts = random.chunks_exact(8).map(|b| u64::from_ne_bytes(b.try_into().unwrap()) % EACH);
+    (0..).zip(parts).map(|(n, part)| Duration::from_millis(n * EACH + part)).collect()
+}
+
 #[test]
-fn kill_9_leaves_nothing_after_a_few_seconds() {
+fn twenty_times_kill_9_at_random_moments_leave_nothing() {
     let _turn = turn();
-    for until in ["4 hosts on", "3 nodes healthy", "webapp2"] {
-        let mut child = run_until(until);
-        signal(&child, "-KILL");
+    for moment in moments() {
+        let mut child = command(&["run", VAGRANT4, "--on", "docker"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        std::thread::sleep(moment);
+        child.kill().unwrap();
         child.wait().unwrap();
+        let begin = Instant::now();
         assert_clean(Duration::from_secs(20));
+        eprintln!("  killed after {moment:?}: clean after {:?}", begin.elapsed());
     }
 }
 
@@ -190,7 +207,10 @@ fn a_kept_cluster_stays_until_it_is_collected() {
 #[test]
 fn a_kept_cluster_with_tls_serves_the_stock_command_and_keeps_its_keys() {
     let _turn = turn();
-    let output = lab(&["run", VAGRANT4, "--on", "docker", "--tls", "on", "--until", "1", "--keep"]);
+    let log = std::env::temp_dir().join(format!("lab-keys-{}.jsonl", std::process::id()));
+    let path = log.to_str().unwrap();
+    let how = ["--on", "docker", "--tls", "on", "--until", "1", "--keep", "--log", path];
+    let output = lab(&[&["run", VAGRANT4][..], &how].concat());
     let report = text(&output.stdout);
     assert!(output.status.success(), "{report}{}", text(&output.stderr));
     let _kept = Kept;
@@ -204,19 +224,32 @@ fn a_kept_cluster_with_tls_serves_the_stock_command_and_keeps_its_keys() {
     };
     let known = manager(&[("DOCKER_CERT_PATH", &certs), ("DOCKER_TLS_VERIFY", "1")]);
     let stranger = manager(&[]);
+    let docker = |args: &[&str]| Command::new("docker").args(args).output().unwrap();
     let list = ["ps", "-q", "--filter", "label=lab.run", "--filter", "name=dockerhost"];
-    let nodes = text(&Command::new("docker").args(list).output().unwrap().stdout);
-    let mode = |node: &str| {
-        let probe = ["cp", &format!("{node}:/etc/pki/tls/key.pem"), "-"];
+    let nodes = text(&docker(&list).stdout);
+    let key = |node: &str| {
+        let packed = docker(&["cp", &format!("{node}:/etc/pki/tls/key.pem"), "-"]).stdout;
         // A tar header: the mode is in bytes 100 to 106, octal; its last four digits matter.
-        text(&Command::new("docker").args(probe).output().unwrap().stdout[103..107])
+        (text(&packed[103..107]), text(&packed))
     };
-    let modes: Vec<_> = nodes.lines().map(mode).collect();
+    let keys: Vec<_> = nodes.lines().map(key).collect();
+    let mut said = report + &text(&output.stderr) + &std::fs::read_to_string(&log).unwrap();
+    std::fs::remove_file(&log).unwrap();
+    for container in text(&docker(&["ps", "-q", "--filter", "label=lab.run"]).stdout).lines() {
+        let logs = docker(&["logs", container]);
+        said += &(text(&logs.stdout) + &text(&logs.stderr));
+    }
+    let client = std::fs::read_to_string(Path::new(&certs).join("key.pem")).unwrap();
     let collected = lab(&["gc"]);
     assert!(!Path::new(&certs).exists(), "the client's key outlives its cluster");
     assert!(text(&known.stdout).contains("Nodes: 3"), "{}", text(&known.stderr));
     assert!(text(&stranger.stderr).contains("HTTP request to an HTTPS server"));
-    assert_eq!(modes, ["0600"; 3]);
+    assert_eq!(keys.iter().map(|(mode, _)| mode.as_str()).collect::<Vec<_>>(), ["0600"; 3]);
+    assert!(said.contains("dockerhost03"), "these are no logs: {said}");
+    for key in keys.iter().map(|(_, key)| key).chain([&client]) {
+        let body = key.lines().skip_while(|line| !line.contains("BEGIN")).nth(1);
+        assert!(!said.contains(body.expect("a key has a line")), "a private key was logged");
+    }
     assert!(text(&collected.stdout).contains("removed run"), "{}", text(&collected.stdout));
     assert_clean(Duration::ZERO);
 }

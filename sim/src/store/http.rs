@@ -457,7 +457,10 @@ impl Reply {
     fn into_response(self) -> Response<http::Body> {
         let (kind, bytes) = match self.content {
             Content::Json(value, true) => ("application/json", format!("{value:#}\n").into_bytes()),
-            Content::Json(value, false) => ("application/json", value.to_string().into_bytes()),
+            Content::Json(value, false) => (
+                "application/json",
+                serde_json::to_vec(&value).expect("a JSON value is serialisable"),
+            ),
             Content::Bytes(bytes) => ("text/plain", bytes),
         };
         let mut response = Response::new(http::full(bytes));

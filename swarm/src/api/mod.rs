@@ -237,7 +237,10 @@ fn redirect(path: &str, query: Option<&str>) -> Reply {
 
 /// A JSON reply, ended by a newline as Go's encoder ends it.
 fn json(status: StatusCode, value: &Value) -> Response<Body> {
-    let mut response = Response::new(http::full(format!("{value}\n")));
+    // Not by `Display`, which takes twice as long.
+    let mut text = serde_json::to_vec(value).expect("a JSON value is serialisable");
+    text.push(b'\n');
+    let mut response = Response::new(http::full(text));
     *response.status_mut() = status;
     let json = HeaderValue::from_static("application/json");
     response.headers_mut().insert(CONTENT_TYPE, json);

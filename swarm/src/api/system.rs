@@ -1,5 +1,7 @@
 //! `/_ping`, `/version`, `/info`.
 
+use std::sync::LazyLock;
+
 use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, PRAGMA};
 use hyper::{Response, StatusCode};
 use serde_json::{Value, json};
@@ -61,14 +63,14 @@ impl Api {
             (Totals::of(cluster), status_rows(&manager.options.scheduler, cluster))
         });
         let settings = &self.settings;
-        let mut info: Value = serde_json::from_str(INFO).expect("the file is valid JSON");
+        let mut info = INFO.clone();
         for (key, value) in [
             ("Containers", json!(totals.containers)),
             ("ContainersRunning", json!(totals.running)),
             ("ContainersPaused", json!(totals.paused)),
             ("ContainersStopped", json!(totals.containers - totals.running - totals.paused)),
             ("Images", json!(totals.images)),
-            ("SystemStatus", json!(rows)),
+            ("SystemStatus", rows),
             ("SystemTime", json!(manager.ctx.now().to_string())),
             ("NEventsListener", json!(manager.events.listeners())),
             ("KernelVersion", json!(settings.kernel)),
@@ -91,7 +93,9 @@ impl Api {
 /// Every key of the classic manager's `/info` in its order, with the values that never change.
 /// Where that says nothing of swarm mode, this says `inactive`: the CLI prints empty rows for
 /// nothing.
-const INFO: &str = include_str!("info.json");
+static INFO: LazyLock<Value> = LazyLock::new(|| {
+    serde_json::from_str(include_str!("info.json")).expect("the file is valid JSON")
+});
 
 /// The processor's name as Go, and so Docker, spells it.
 fn architecture() -> &'static str {
@@ -145,9 +149,9 @@ pub(super) fn is_named(image: &Value) -> bool {
 }
 
 /// The rows that `docker info` prints, exactly as the classic manager words them.
-fn status_rows(scheduler: &Scheduler, cluster: &Cluster) -> Vec<[String; 2]> {
+fn status_rows(scheduler: &Scheduler, cluster: &Cluster) -> Value {
     let filters: Vec<&str> = scheduler.filters().iter().map(|filter| filter.as_str()).collect();
-    let row = |key: &str, value: String| [key.to_owned(), value];
+    let row = |key: &str, value: String| pair(key.to_owned(), value);
     let mut rows = vec![
         row("Role", "primary".into()),
         row("Strategy", scheduler.strategy().as_str().into()),
@@ -157,16 +161,21 @@ fn status_rows(scheduler: &Scheduler, cluster: &Cluster) -> Vec<[String; 2]> {
     let mut nodes: Vec<&Node> = cluster.nodes().collect();
     nodes.sort_by(|a, b| Cluster::natural_order(a, b));
     for node in nodes {
-        rows.extend(node_rows(cluster, node));
+        add_node(&mut rows, cluster, node);
     }
-    rows
+    rows.into()
 }
 
-fn node_rows(cluster: &Cluster, node: &Node) -> Vec<[String; 2]> {
+/// A row of two cells.
+fn pair(key: String, value: String) -> Value {
+    Value::Array(vec![key.into(), value.into()])
+}
+
+fn add_node(rows: &mut Vec<Value>, cluster: &Cluster, node: &Node) {
     let options = cluster.options();
     let name = if node.name.is_empty() { "(unknown)" } else { &node.name };
-    let mut rows = vec![[format!(" {name}"), node.addr.clone()]];
-    let mut add = |key: &str, value: String| rows.push([format!("  └ {key}"), value]);
+    rows.push(pair(format!(" {name}"), node.addr.clone()));
+    let mut add = |key: &str, value: String| rows.push(pair(format!("  └ {key}"), value));
     let all = node.containers.len();
     add("ID", node.id.clone());
     add("Status", node.state.as_str().to_owned());
@@ -191,5 +200,4 @@ fn node_rows(cluster: &Cluster, node: &Node) -> Vec<[String; 2]> {
     }
     add("UpdatedAt", node.updated_at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string());
     add("ServerVersion", node.specs.version.clone());
-    rows
 }

@@ -24,6 +24,9 @@ impl Observer for Manager {
             if matches!(transition, Transition::CameBack(_)) {
                 slot.signals.refresh.notify_one();
             }
+            if matches!(result, Err(EngineError::Connect(_))) {
+                slot.signals.doubt.notify_one();
+            }
             (transition, cluster.node(addr).map(Source::from).unwrap_or_default())
         });
         match changed {

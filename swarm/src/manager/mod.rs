@@ -112,6 +112,8 @@ struct Slot {
 struct Signals {
     /// Refresh now: the engine is back, or it is another one.
     refresh: Notify,
+    /// The engine could not be reached: the next refresh may be due sooner.
+    doubt: Notify,
     /// The event stream may be dead without knowing it: some call to the engine broke.
     suspect: Notify,
 }

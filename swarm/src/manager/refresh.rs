@@ -45,9 +45,16 @@ impl Manager {
             if state == State::Pending {
                 return;
             }
-            let hurried = tokio::select! {
-                () = tokio::time::sleep(pause) => false,
-                () = signals.refresh.notified() => true,
+            let mut due = Instant::now() + pause;
+            let hurried = loop {
+                tokio::select! {
+                    () = tokio::time::sleep_until(due) => break false,
+                    () = signals.refresh.notified() => break true,
+                    () = signals.doubt.notified() => {
+                        let Some((_, pause)) = self.next_refresh(engine) else { return };
+                        due = due.min(Instant::now() + pause);
+                    }
+                }
             };
             let state = self.with_slot(engine, |_, cluster| state_of(cluster, &engine.addr));
             match state {
@@ -79,7 +86,9 @@ impl Manager {
         }
     }
 
-    /// The node's state, and how long to wait: longer the longer it has been unreachable.
+    /// The node's state, and how long to wait: longer the longer it has been unreachable. One that
+    /// has failed but not yet often enough is asked again sooner, so that all the failures it takes
+    /// to call it unhealthy fall within one refresh.
     fn next_refresh(&self, engine: &Engine) -> Option<(State, Duration)> {
         let (min, max) = (self.options.refresh_min, self.options.refresh_max);
         let spread = u64::try_from(max.saturating_sub(min).as_millis()).unwrap_or(u64::MAX);
@@ -87,6 +96,9 @@ impl Manager {
         self.with_slot(engine, |_, cluster| {
             let retry = cluster.options().failure_retry;
             let node = cluster.node(&engine.addr)?;
+            if node.state == State::Healthy && (1..retry).contains(&node.failures) {
+                return Some((node.state, min / retry));
+            }
             let backoff = node.failures.saturating_sub(retry).min(BACKOFF_MAX);
             Some((node.state, min.saturating_mul(1 + backoff).saturating_add(jitter)))
         })

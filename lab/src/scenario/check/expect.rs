@@ -160,7 +160,7 @@ impl<'a> Story<'a> {
             return;
         }
         let port = engine_port(cluster.tls);
-        let agents = cluster.hosts.iter().filter(|host| host.agent);
+        let agents = cluster.hosts.iter().filter(|host| host.agent.is_some());
         let known: Vec<_> = agents.map(|host| format!("{}:{port}", host.address)).collect();
         for key in store.keys.iter().flat_map(|keys| &keys.value) {
             if !known.contains(&cluster.store_key(key)) {

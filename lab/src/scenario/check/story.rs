@@ -311,7 +311,7 @@ impl<'a> Story<'a> {
         // With a store the manager knows the engines that have agents.
         let known = |host: &&Host| {
             resolved.doubtful.contains(&host.name)
-                || host.engine.is_some() && (host.agent || cluster.store().is_none())
+                || host.engine.is_some() && (host.agent.is_some() || cluster.store().is_none())
         };
         let count = cluster.hosts.iter().filter(known).count();
         u64::try_from(count).ok().filter(|count| *count > 0)

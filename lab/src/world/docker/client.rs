@@ -11,7 +11,7 @@ use crate::scenario::cluster::Cluster;
 
 /// This machine's context, in which the names of the cluster's hosts are known and nothing is
 /// logged.
-pub(super) fn ctx(cluster: &Cluster) -> Ctx {
+pub(in crate::world) fn ctx(cluster: &Cluster) -> Ctx {
     let real = ctx::real::ctx(Level::Error);
     let hosts = cluster.hosts.iter();
     let names = hosts.map(|host| (host.name.clone(), IpAddr::V4(host.address))).collect();

@@ -13,6 +13,7 @@ use testcontainers::{
 };
 
 use super::certs;
+use super::identity::Identities;
 use super::images::{Images, with_tag};
 use super::labels::{Owner, STORE};
 use super::network;
@@ -58,6 +59,8 @@ pub(super) struct Plan<'a> {
     pub(super) manager: Option<&'a Path>,
     /// The certificates of a cluster with TLS.
     pub(super) pki: Option<&'a Pki>,
+    /// The IDs that engines are to have.
+    pub(super) identities: Identities,
 }
 
 impl Plan<'_> {
@@ -110,6 +113,7 @@ impl Plan<'_> {
         if let Some(pki) = self.pki {
             request = with_files(request, &certs::of_node(pki, host));
         }
+        request = self.identities.give(request, host);
         let (privilege, cpuset) = (self.privilege, self.cpuset(index, host));
         let memory = host.engine.as_ref().map(|engine| engine.memory.max(LEAST_MEMORY));
         let memory = memory.and_then(|bytes| i64::try_from(bytes).ok());
@@ -143,9 +147,9 @@ impl Plan<'_> {
         if host.engine.is_some() {
             processes.push(self.engine(host));
         }
-        if host.agent {
+        if let Some(agent) = &host.agent {
             let gates = [self.store_gates(), self.engine_gates(host)].concat();
-            let argv = own(self.cluster.agent_args(host));
+            let argv = own(self.cluster.agent_args(host, agent));
             processes.push(Process { name: "agent".into(), argv, gates, uncertified: None });
         }
         if let Some(manager) = &host.manager {
@@ -166,28 +170,19 @@ impl Plan<'_> {
     }
 
     fn engine(&self, host: &Host) -> Process {
-        let port = engine_port(self.cluster.tls);
         let mut argv: Vec<String> = vec!["dockerd".into(), "-H".into()];
         argv.push("unix:///var/run/docker.sock".into());
-        argv.extend(["-H".into(), format!("tcp://0.0.0.0:{port}")]);
         // Otherwise inner containers are sent to public resolvers that nothing here reaches.
         argv.extend(["--dns".into(), "127.0.0.1".into()]);
-        for (key, value) in host.engine.iter().flat_map(|engine| &engine.labels) {
-            argv.extend(["--label".into(), format!("{key}={value}")]);
-        }
-        // Said outright: an engine that has to guess warns for 15 seconds before it listens.
-        let plain = [argv.clone(), vec!["--tls=false".to_owned()]].concat();
+        let with = |tls| [argv.clone(), self.cluster.engine_args(host, tls)].concat();
+        let plain = with(false);
         let (name, gates) = (ENGINE.to_owned(), Vec::new());
         if !self.cluster.tls {
             return Process { name, argv: plain, gates, uncertified: None };
         }
-        let pair = engine_pair(&host.name);
-        argv.push("--tlsverify".into());
-        argv.push(format!("--tlscacert={PKI}/ca.pem"));
-        argv.push(format!("--tlscert={PKI}/{pair}cert.pem"));
-        argv.push(format!("--tlskey={PKI}/{pair}key.pem"));
-        let cert = format!("{PKI}/{pair}cert.pem");
-        Process { name, argv, gates, uncertified: Some(Uncertified { cert, argv: plain }) }
+        let cert = format!("{PKI}/{}cert.pem", engine_pair(&host.name));
+        let uncertified = Some(Uncertified { cert, argv: plain });
+        Process { name, argv: with(true), gates, uncertified }
     }
 
     fn manager(&self, manager: &Manager) -> Process {

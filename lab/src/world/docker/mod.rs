@@ -8,12 +8,13 @@
 #![expect(clippy::disallowed_methods, reason = "the real world's own calls")]
 
 mod certs;
-mod client;
+pub(super) mod client;
 mod exec;
 pub mod faults;
 pub mod gc;
 pub mod guard;
 mod hosts;
+mod identity;
 pub mod images;
 mod labels;
 mod logs;
@@ -39,6 +40,7 @@ use tokio::time::Instant;
 
 use self::guard::Guard;
 use self::hosts::{Plan, Running};
+use self::identity::Identities;
 use self::images::{Source, Wanted};
 use self::labels::Owner;
 use self::logs::Board;
@@ -112,10 +114,6 @@ impl DockerWorld {
     /// # Errors
     /// The cluster has something that this world cannot do.
     pub fn new(cluster: Cluster, options: Options) -> Result<Self, WorldError> {
-        if cluster.engines().any(|(_, engine)| engine.id.is_some()) {
-            let what = "engines choose their own IDs: clusters that give them run in the simulator";
-            return Err(WorldError::new(what, "leave out `--on docker`, or `id`"));
-        }
         if let Some(manager) = &options.manager
             && !manager.is_file()
         {
@@ -193,6 +191,7 @@ impl DockerWorld {
             cpus: cpus(&info),
             manager: self.options.manager.as_deref(),
             pki: self.pki.as_deref(),
+            identities: Identities::new(&self.cluster),
         };
         tell_limits(&plan, &self.options.progress);
         let board = Board::new(self.options.sink.clone(), begin);

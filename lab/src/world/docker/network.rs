@@ -203,7 +203,7 @@ mod tests {
             engine: None,
             store: None,
             manager: None,
-            agent: false,
+            agent: None,
         };
         let mut cluster = Cluster {
             name: "test".into(),

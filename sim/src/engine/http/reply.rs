@@ -35,7 +35,10 @@ pub(super) fn json(code: u16, value: &Value) -> Response<Body> {
 
 /// One JSON value and a newline.
 pub(super) fn line(value: &Value) -> Bytes {
-    Bytes::from(format!("{value}\n"))
+    // Not by `Display`, which takes twice as long.
+    let mut text = serde_json::to_vec(value).expect("a JSON value is serialisable");
+    text.push(b'\n');
+    Bytes::from(text)
 }
 
 /// A plain text answer.

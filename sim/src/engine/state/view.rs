@@ -45,15 +45,18 @@ impl Container {
             "ProcessLabel": "",
             "AppArmorProfile": "",
             "ExecIDs": null,
-            "HostConfig": self.host,
-            "GraphDriver": self.graph_driver(),
+            "HostConfig": null,
+            "GraphDriver": null,
         });
+        // Cloned into their places: the macro would serialise them.
+        out["HostConfig"] = Value::Object(self.host.clone());
+        out["GraphDriver"] = self.graph_driver();
         if size {
             out["SizeRw"] = json!(0);
             out["SizeRootFs"] = json!(self.image_size);
         }
         out["Mounts"] = self.mounts_json(true);
-        out["Config"] = json!(self.config);
+        out["Config"] = Value::Object(self.config.clone());
         out["NetworkSettings"] = self.endpoint.settings(&self.sandbox, self.ports_map());
         out
     }

@@ -1,7 +1,6 @@
 //! Which names are free, and what a client means by one.
 
 use std::cmp::Reverse;
-use std::collections::BTreeSet;
 
 use super::state::{Claim, Node, nodes};
 use crate::world::World;
@@ -50,9 +49,7 @@ pub fn find_container(nodes: &[Node<'_>], wanted: &str) -> Option<(String, Strin
         existing.sort_by_key(|claim| &claim.id);
         all.extend(existing.into_iter().map(|claim| (node, claim)));
     }
-    let hidden = superseded(&all);
-    let shown: Vec<_> =
-        all.iter().copied().filter(|(_, claim)| !hidden.contains(&claim.id)).collect();
+    let shown: Vec<_> = all.iter().copied().filter(|one| !is_superseded(one, &all)).collect();
     let (node, claim) = search(wanted, &shown).or_else(|| search(wanted, &all))?;
     Some((node.addr.clone(), claim.id.clone().expect("only such were searched")))
 }
@@ -71,19 +68,16 @@ fn are_copies(one: &Claim, other: &Claim) -> bool {
         && (stands_for(one, other) || stands_for(other, one) || siblings)
 }
 
-/// The IDs of the copies that another one stands for: the one that clients can reach counts, then
-/// one that is not a replacement yet to be started, then the later generation, then the lower ID.
-fn superseded(all: &[(&Node<'_>, &Claim)]) -> BTreeSet<Option<String>> {
-    let worth = |(node, claim): (&Node<'_>, &Claim)| {
+/// Whether another copy stands for this container: the one that clients can reach counts, then one
+/// that is not a replacement yet to be started, then the later generation, then the lower ID.
+fn is_superseded(one: &(&Node<'_>, &Claim), all: &[(&Node<'_>, &Claim)]) -> bool {
+    let worth = |(node, claim): &(&Node<'_>, &Claim)| {
         let lineage = claim.lineage.as_ref();
         let unfinished = lineage.is_some_and(|lineage| lineage.running) && claim.never_ran;
         let generation = lineage.map_or(0, |lineage| lineage.generation);
         (node.health > 0, !unfinished, generation, Reverse(claim.id.clone()))
     };
-    let loses = |one: &&(&Node<'_>, &Claim)| {
-        all.iter().any(|other| are_copies(one.1, other.1) && worth(*other) > worth(**one))
-    };
-    all.iter().filter(loses).map(|(_, claim)| claim.id.clone()).collect()
+    all.iter().any(|other| are_copies(one.1, other.1) && worth(other) > worth(one))
 }
 
 /// Whether the container is found on this node, creates under way included.

@@ -120,6 +120,9 @@ fn now() -> Instant {
     Instant::now()
 }
 
+/// How a text is made for a container by its node and number.
+type Form<'a> = &'a dyn Fn((usize, usize)) -> String;
+
 fn lookups(criterion: &mut Criterion, cluster: &Cluster, fleet: Fleet) {
     let mut group = group(criterion, "scheduler lookup");
     // As the classic manager was measured: the same again and again. And as it is: any of them, so
@@ -130,7 +133,7 @@ fn lookups(criterion: &mut Criterion, cluster: &Cluster, fleet: Fleet) {
         (node, dice(fleet.containers as u64) as usize)
     };
     let id = |(node, n)| fleet.container_id(node, n);
-    let texts: [(&str, &dyn Fn((usize, usize)) -> String); 7] = [
+    let texts: [(&str, Form<'_>); 7] = [
         ("by ID", &id),
         ("by short ID", &|place| id(place)[..12].to_owned()),
         ("by prefix", &|place| id(place)[..15].to_owned()),

@@ -117,6 +117,7 @@ impl Table {
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "a benchmark reads its own files")]
 fn json(file: &Path) -> Option<Value> {
     serde_json::from_str(&fs::read_to_string(file).ok()?).ok()
 }

@@ -22,6 +22,9 @@ use tokio::sync::Mutex;
 /// Set in a process that holds a world: until it is killed, or to `keep` it behind.
 const HOLD: &str = "LAB_TEST_HOLD";
 
+/// A machine with other things to do may take so long to start an engine and a container.
+const BACK: Duration = Duration::from_secs(90);
+
 static TURN: Mutex<()> = Mutex::const_new(());
 
 fn host(name: &str, last: u8) -> Host {
@@ -156,7 +159,7 @@ async fn a_killed_engine_is_started_again_by_the_nodes_own_program() {
     assert!(order("start").status.success());
     let begin = Instant::now();
     while !docker(&["-H", engine, "exec", "web", "true"]).status.success() {
-        assert!(begin.elapsed() < Duration::from_secs(20), "the container did not come back");
+        assert!(begin.elapsed() < BACK, "the container did not come back");
         std::thread::sleep(Duration::from_millis(100));
     }
     let refused = order("dance");
@@ -168,7 +171,7 @@ async fn a_killed_engine_is_started_again_by_the_nodes_own_program() {
     stdout(&["start", &node]);
     let begin = Instant::now();
     while !docker(&["-H", engine, "exec", "web", "true"]).status.success() {
-        assert!(begin.elapsed() < Duration::from_secs(20), "the node did not come back");
+        assert!(begin.elapsed() < BACK, "the node did not come back");
         std::thread::sleep(Duration::from_millis(100));
     }
     down(&mut world).await;

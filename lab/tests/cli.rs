@@ -2,7 +2,7 @@
 #![expect(clippy::disallowed_methods, reason = "a test reads the logs it had written")]
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a crate of the workspace").into()
@@ -291,4 +291,19 @@ fn a_renamed_container_may_be_removed() {
     );
     let output = lab(&["run", &file]);
     assert_eq!(output.status.code(), Some(0), "{}{}", out(&output), err(&output));
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_ends_the_command_quietly() {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_lab"))
+        .args(["run", "scenarios/vagrant4.yaml", "--seeds", "1..2"])
+        .current_dir(root())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!((output.status.code(), said.as_ref()), (Some(141), ""));
 }

@@ -2,6 +2,7 @@
 //! times, identifiers and host ports chosen by engines may differ. So may the ports that tell TLS from
 //! plain, when one run had TLS and the other had not.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use serde_json::{Value, json};
@@ -107,6 +108,12 @@ fn story(events: &[Event]) -> Vec<Point> {
                 // step ends is a matter of time, and what a scenario waits for is told by its steps.
                 nodes.retain(|node| node["status"] == "Healthy");
                 nodes.sort_by_key(|node| node["addr"].to_string());
+                let healthy: BTreeSet<String> =
+                    nodes.iter().filter_map(|node| Some(node["addr"].as_str()?.into())).collect();
+                // The same goes for what its agent has told the store.
+                if let Some(Value::Object(keys)) = fields.get_mut("store") {
+                    keys.retain(|key, _| healthy.contains(key));
+                }
             }
             Some(Value::Object(fields))
         }
@@ -233,16 +240,22 @@ mod tests {
 
     #[test]
     fn nodes_count_once_they_are_healthy() {
-        let with = |nodes: Value| {
-            let fields = json!({"step": 1, "nodes": nodes});
+        let announced = |nodes: Value, store: Value| {
+            let fields = json!({"step": 1, "nodes": nodes, "store": store});
             [Event::new(Duration::ZERO, "lab", "runner", "cluster.state", fields)]
         };
+        let with = |nodes| announced(nodes, json!({"a": "a"}));
         let node = |name: &str, status: &str| json!({"name": name, "addr": name, "status": status});
         let early = with(json!([node("a", "Healthy")]));
         let late = with(json!([node("(unknown)", "Pending"), node("a", "Healthy")]));
         assert_eq!(first_difference(&early, &late), None);
         let dead = with(json!([node("a", "Unhealthy")]));
         assert!(first_difference(&early, &dead).is_some());
+        // What an agent has announced counts once the manager has made something of it.
+        let both = announced(json!([node("a", "Healthy")]), json!({"a": "a", "b": "b"}));
+        assert_eq!(first_difference(&early, &both), None);
+        let neither = announced(json!([node("a", "Healthy")]), json!({}));
+        assert!(first_difference(&early, &neither).is_some());
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde_json::Value;
 use swarm::cluster::{LINEAGE_LABEL, Lineage};
 
-use super::view::{Endpoints, Listed, Row};
+use super::view::{Endpoints, LIST, Listed, Row};
 use crate::scenario::cluster::Cluster;
 use crate::scenario::{Expression, Invariant};
 
@@ -65,7 +65,7 @@ impl Truth {
                 truth.silent.insert(host.clone());
                 continue;
             }
-            let Ok(rows) = api.get_as::<Vec<Listed>>("/containers/json?all=1").await else {
+            let Ok(rows) = api.get_as::<Vec<Listed>>(LIST).await else {
                 truth.silent.insert(host.clone());
                 continue;
             };

@@ -16,7 +16,7 @@ use crate::world::Guest;
 use crate::world::fault::Part;
 
 /// All containers, in any state.
-const LIST: &str = "/containers/json?all=1";
+pub(super) const LIST: &str = "/containers/json?all=1";
 
 /// The endpoints of a cluster.
 pub struct Endpoints {
@@ -28,8 +28,8 @@ pub struct Endpoints {
     pub engines: BTreeMap<String, Api>,
     /// The hosts of the manager and of the store.
     hosts: (String, Option<String>),
-    /// What inspecting the containers told, by their IDs.
-    inspected: Mutex<BTreeMap<String, Arc<Value>>>,
+    /// What inspecting the containers told, by the engines' addresses and the containers' IDs.
+    inspected: Mutex<BTreeMap<(String, String), Arc<Value>>>,
     /// The label, and its value, of the only containers that count; without, all count.
     mark: Option<(String, String)>,
 }
@@ -75,14 +75,15 @@ impl Endpoints {
     }
 
     /// The configuration of a container, in the words of its engine. It is asked for once: no verb
-    /// changes it, and an ID is never given again. `None` when it is gone.
+    /// changes it, and no engine gives an ID again. `None` when it is gone.
     pub async fn configuration(&self, engine: &Api, id: &str) -> Option<Arc<Value>> {
-        let known = lock(&self.inspected).get(id).cloned();
+        let key = (engine.addr.to_string(), id.to_owned());
+        let known = lock(&self.inspected).get(&key).cloned();
         if known.is_some() {
             return known;
         }
         let inspect = Arc::new(engine.get(&format!("/containers/{id}/json")).await.ok()?);
-        lock(&self.inspected).insert(id.to_owned(), Arc::clone(&inspect));
+        lock(&self.inspected).insert(key, Arc::clone(&inspect));
         Some(inspect)
     }
 
@@ -334,14 +335,6 @@ pub struct Document {
     system_status: Option<Vec<(String, String)>>,
 }
 
-impl Info {
-    /// Reads what is known of a manager's `/info`; what is not as it should be counts as absent.
-    #[must_use]
-    pub fn parse(info: &Value) -> Self {
-        Document::deserialize(info).unwrap_or_default().into()
-    }
-}
-
 impl From<Document> for Info {
     /// Reads the rows of `SystemStatus`: names have one leading blank, their details two and a
     /// corner.
@@ -380,6 +373,12 @@ impl From<Document> for Info {
 }
 
 impl Info {
+    /// Reads a manager's `/info`; one that is none is empty.
+    #[must_use]
+    pub fn parse(info: &Value) -> Self {
+        Document::deserialize(info).unwrap_or_default().into()
+    }
+
     /// Takes a container of somebody else out of all counts.
     fn leave_out(&mut self, row: &Row) {
         let node = self.nodes.iter_mut().find(|node| node.name == row.node);
@@ -424,7 +423,7 @@ mod tests {
 
     #[test]
     fn the_rows_of_info_become_nodes() {
-        let info: Document = serde_json::from_value(json!({
+        let info = Info::parse(&json!({
             "Containers": 3, "ContainersRunning": 2,
             "SystemStatus": [
                 ["Role", "primary"], ["Strategy", "spread"], ["Nodes", "2"],
@@ -434,9 +433,7 @@ mod tests {
                 [" (unknown)", "10.0.0.2:2375"], ["  └ Status", "Pending"],
                 ["  └ Error", "Cannot connect"],
             ],
-        }))
-        .unwrap();
-        let info = Info::from(info);
+        }));
         assert_eq!((info.count, info.healthy(), info.counts.running), (2, 1, 2));
         let counts = Counts { total: 3, running: 2, paused: 0, stopped: 1 };
         assert_eq!(info.nodes[0].counts, counts);

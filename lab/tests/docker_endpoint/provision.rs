@@ -1,5 +1,7 @@
 //! The scripts of `vagrant/` at work: plain Debian systems, each in a container with systemd as its
-//! first process, become the cluster, and `--on endpoint` passes against it.
+//! first process, become the cluster, and `--on endpoint` passes against it. Where the engine does
+//! not let systemd run, `systemctl.sh` runs the units' own ExecStart lines; one host is always such
+//! a host, so that this way is tested everywhere.
 
 use std::io::Write as _;
 use std::process::{Command, Output, Stdio};
@@ -18,13 +20,29 @@ const PACKAGES: &str =
 const IMAGE: &str = "swarmlab/debian:bookworm-1";
 /// Where the scripts find the files of their host.
 const FILES: &str = "/tmp/swarmlab";
-/// What a container lacks for systemd and an engine of its own, then the first process of any Debian.
-const INIT: &str = "mount -o remount,rw /sys
+/// What a container lacks for systemd and an engine of its own.
+const PREPARE: &str = "mount -o remount,rw /sys
     if [ ! -e /sys/fs/cgroup/cgroup.controllers ]; then
         for group in /sys/fs/cgroup/*; do mount -o remount,bind,rw \"$group\" || true; done
     fi
-    mount --make-rshared /
-    exec /sbin/init";
+    mount --make-rshared /";
+/// The first process of any Debian.
+const SYSTEMD: &str = "exec /sbin/init";
+/// The one host that never has systemd.
+const BARE: &str = "dockerhost03";
+const SYSTEMCTL: &str = include_str!("systemctl.sh");
+/// In systemd's place. What a package installs must not start by itself, says policy-rc.d; with
+/// cgroup v2 an engine needs a root group without processes; the shell reaps whatever ends.
+const NO_SYSTEMD: &str = "printf '#!/bin/sh\\nexit 101\\n' >/usr/sbin/policy-rc.d
+    chmod 755 /usr/sbin/policy-rc.d
+    cd /sys/fs/cgroup
+    if [ -e cgroup.controllers ]; then
+        mkdir -p init
+        xargs -rn1 <cgroup.procs >init/cgroup.procs || true
+        sed 's/^/+/; s/ / +/g' cgroup.controllers >cgroup.subtree_control
+    fi
+    touch /run/started
+    while :; do sleep 1d & wait $!; done";
 const WITHOUT_PRIVILEGE: [&str; 13] = [
     "--cap-add",
     "ALL",
@@ -159,35 +177,68 @@ fn container(host: &Value) -> String {
     format!("{NETWORK}-{}", host["name"].as_str().unwrap())
 }
 
-/// Starts a machine and waits until systemd is up.
+/// Starts a machine: with systemd where it comes up, without where it does not.
 fn start(host: &Value, rights: &[&str]) {
+    let container = container(host);
+    let runs = |script: &str| docker(&["exec", &container, "sh", "-c", script]);
+    if host["name"] == BARE || !systemd_runs(host, rights) {
+        eprintln!("  {container} has no systemd");
+        boot(host, rights, NO_SYSTEMD);
+        let started = || runs("test -e /run/started").status.success();
+        wait_for(Duration::from_secs(20), started).expect("a shell starts");
+        let path = "/usr/local/bin/systemctl";
+        put(&container, &format!("cat >{path}; chmod 755 {path}"), SYSTEMCTL);
+    }
+    // Packages are fetched the way this machine fetches its own.
+    let network = "apt-config dump | grep ^Acquire:: | grep -v ^Acquire::IndexTargets || true";
+    let conf = shell(network);
+    put(&container, "cat >/etc/apt/apt.conf.d/90machine", &conf);
+}
+
+fn boot(host: &Value, rights: &[&str], init: &str) {
     let (name, address) = (host["name"].as_str().unwrap(), host["address"].as_str().unwrap());
     let container = container(host);
     let mut words = vec!["run", "-d", "--label", LABEL, "--name", &container, "--hostname", name];
     words.extend(["--network", NETWORK, "--ip", address, "--stop-signal", "SIGRTMIN+3"]);
     words.extend(["--tmpfs", "/run", "-v", "/var/lib/docker", "-e", "container=docker"]);
     words.extend(rights);
-    words.extend([IMAGE, "/bin/sh", "-c", INIT]);
+    let script = format!("{PREPARE}\n{init}");
+    words.extend([IMAGE, "/bin/sh", "-c", &script]);
     said(&docker(&words));
-    let began = Instant::now();
-    let up = || text(&docker(&["exec", &container, "systemctl", "is-system-running"]).stdout);
-    while !matches!(up().trim(), "running" | "degraded") {
-        let logs = docker(&["logs", &container]);
-        let limit = Duration::from_secs(60);
-        assert!(began.elapsed() < limit, "{container}: {}: {}", up(), text(&logs.stderr));
-        std::thread::sleep(Duration::from_millis(200));
-    }
-    // Packages are fetched the way this machine fetches its own.
-    let network = "apt-config dump | grep ^Acquire:: | grep -v ^Acquire::IndexTargets || true";
-    let conf = shell(network);
-    let mut put = docker_stdin(&container, "cat >/etc/apt/apt.conf.d/90machine");
-    put.stdin.take().unwrap().write_all(conf.as_bytes()).unwrap();
-    assert!(put.wait().unwrap().success());
 }
 
-fn docker_stdin(container: &str, script: &str) -> std::process::Child {
-    let words = ["exec", "-i", container, "sh", "-c", script];
-    Command::new("docker").args(words).stdin(Stdio::piped()).spawn().unwrap()
+/// Starts a machine with systemd; takes it away again if systemd does not come up.
+fn systemd_runs(host: &Value, rights: &[&str]) -> bool {
+    boot(host, rights, SYSTEMD);
+    let container = container(host);
+    let state = || text(&docker(&["exec", &container, "systemctl", "is-system-running"]).stdout);
+    let up = || matches!(state().trim(), "running" | "degraded");
+    let runs = wait_for(Duration::from_secs(60), up).is_some();
+    if !runs {
+        eprintln!("  {container}: {}", text(&docker(&["logs", &container]).stderr));
+        said(&docker(&["rm", "-fv", &container]));
+    }
+    runs
+}
+
+/// Asks again and again; nothing when the time is over.
+fn wait_for(limit: Duration, ready: impl Fn() -> bool) -> Option<Duration> {
+    let began = Instant::now();
+    while !ready() {
+        if began.elapsed() > limit {
+            return None;
+        }
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    Some(began.elapsed())
+}
+
+/// Runs a script in a container with `content` as its input.
+fn put(container: &str, script: &str, content: &str) {
+    let words = ["exec", "-i", container, "sh", "-euc", script];
+    let mut child = Command::new("docker").args(words).stdin(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(content.as_bytes()).unwrap();
+    assert!(child.wait().unwrap().success(), "{container}: {script}");
 }
 
 fn exec(container: &str, script: &str) -> String {
@@ -239,17 +290,13 @@ fn load_images(machines: &Machines, port: u16) {
 
 /// Waits until the manager has found three healthy nodes.
 fn healthy(endpoint: &[&str]) {
-    let began = Instant::now();
-    loop {
-        let info = docker(&[endpoint, &["info"]].concat());
-        let info = text(&info.stdout) + &text(&info.stderr);
-        if info.matches("Status: Healthy").count() == 3 {
-            eprintln!("  three healthy nodes after {:.1} s", began.elapsed().as_secs_f64());
-            return;
-        }
-        assert!(began.elapsed() < Duration::from_secs(90), "{info}");
-        std::thread::sleep(Duration::from_millis(500));
-    }
+    let info = || {
+        let output = docker(&[endpoint, &["info"]].concat());
+        text(&output.stdout) + &text(&output.stderr)
+    };
+    let three = || info().matches("Status: Healthy").count() == 3;
+    let took = wait_for(Duration::from_secs(90), three).unwrap_or_else(|| panic!("{}", info()));
+    eprintln!("  three healthy nodes after {:.1} s", took.as_secs_f64());
 }
 
 #[test]

@@ -4,6 +4,7 @@
 //! subnet: the tests take turns.
 #![expect(clippy::disallowed_methods, reason = "the real world's own calls")]
 
+mod streams;
 mod transcript;
 mod up;
 
@@ -224,6 +225,7 @@ fn a_kept_cluster_with_tls_serves_the_stock_command_and_keeps_its_keys() {
     };
     let known = manager(&[("DOCKER_CERT_PATH", &certs), ("DOCKER_TLS_VERIFY", "1")]);
     let stranger = manager(&[]);
+    streams::work(&variables);
     let docker = |args: &[&str]| Command::new("docker").args(args).output().unwrap();
     let list = ["ps", "-q", "--filter", "label=lab.run", "--filter", "name=dockerhost"];
     let nodes = text(&docker(&list).stdout);

@@ -118,4 +118,5 @@ fn the_stock_cli_works_through_the_manager() {
         insta::assert_snapshot!("cli_28", transcript("28"));
         insta::assert_snapshot!("cli_20", transcript("20"));
     });
+    super::streams::work(&variables);
 }

@@ -7,6 +7,8 @@
 mod container;
 mod error;
 mod events;
+mod exec;
+mod hijack;
 mod images;
 mod proxy;
 mod ps;
@@ -31,6 +33,7 @@ use crate::manager::Manager;
 
 pub use error::ApiError;
 
+use exec::Execs;
 use query::Query;
 use route::{Handler, Target};
 
@@ -83,6 +86,7 @@ pub struct Api {
     settings: Settings,
     /// The version last told to a client that asked for it.
     told: Mutex<Option<ApiVersion>>,
+    execs: Execs,
 }
 
 const API_VERSION: HeaderName = HeaderName::from_static("api-version");
@@ -93,7 +97,7 @@ impl Api {
     /// The API of `manager`.
     #[must_use]
     pub fn new(manager: Arc<Manager>, settings: Settings) -> Self {
-        Self { manager, settings, told: Mutex::new(None) }
+        Self { manager, settings, told: Mutex::new(None), execs: Execs::default() }
     }
 
     /// Answers one request. It never fails: errors and even panics become replies.
@@ -138,6 +142,9 @@ impl Api {
             Handler::Remove => self.remove(name, &query).await,
             Handler::Forward(verb) => self.forward(name, verb, request, false).await,
             Handler::ForwardAndRefresh(verb) => self.forward(name, verb, request, true).await,
+            Handler::Hijack(verb) => self.hijack(name, verb, request).await,
+            Handler::CreateExec => self.create_exec(name, request).await,
+            Handler::Exec(verb) => self.forward_exec(name, verb, request).await,
             Handler::Senseless => {
                 Err(ApiError::new(StatusCode::NOT_IMPLEMENTED, "Not supported in clustering mode."))
             }

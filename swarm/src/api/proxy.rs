@@ -8,10 +8,13 @@ use bytes::Bytes;
 use http_body_util::BodyExt as _;
 use hyper::body::{Body as HttpBody, Frame, Incoming};
 use hyper::header::{self, HeaderMap, HeaderName};
+use hyper::http::response;
+use hyper::http::uri::InvalidUri;
 use hyper::{Request, Response, Uri, Version};
 
 use crate::ctx::BoxFuture;
 use crate::ctx::http::{BodyError, streamed};
+use crate::engine::Engine;
 
 use super::error::ApiError;
 use super::{Api, Reply};
@@ -36,16 +39,8 @@ impl Api {
         let engine = self.engine_of(&located)?;
         // The path is built anew: replacing the name inside the client's text would hit the wrong
         // place for a container called `containers` or `stop`.
-        let path = match request.uri().query() {
-            Some(query) => format!("/containers/{}/{verb}?{query}", located.id),
-            None => format!("/containers/{}/{verb}", located.id),
-        };
-        let (mut parts, body) = request.into_parts();
-        parts.version = Version::HTTP_11;
-        parts.uri = path.parse::<Uri>().map_err(|e| ApiError::bad_request(e.to_string()))?;
-        let reply = engine.forward(Request::from_parts(parts, streamed(body))).await;
-        let (mut parts, body) = reply.map_err(ApiError::internal)?.into_parts();
-        keep_end_to_end(&mut parts.headers);
+        let path = format!("/containers/{}/{verb}", located.id);
+        let (mut parts, body) = pass_on(&engine, &path, request).await?;
         if !refresh {
             return Ok(Response::from_parts(parts, streamed(body)));
         }
@@ -78,8 +73,33 @@ impl Api {
     }
 }
 
+/// `path` with the query of the client's request.
+pub(super) fn with_query(path: &str, query: Option<&str>) -> Result<Uri, ApiError> {
+    let uri = match query {
+        Some(query) => format!("{path}?{query}").parse(),
+        None => path.parse(),
+    };
+    uri.map_err(|e: InvalidUri| ApiError::bad_request(e.to_string()))
+}
+
+/// Sends the request to `path` on an engine, with the request's query.
+pub(super) async fn pass_on(
+    engine: &Engine,
+    path: &str,
+    request: Request<Incoming>,
+) -> Result<(response::Parts, Incoming), ApiError> {
+    let uri = with_query(path, request.uri().query())?;
+    let (mut parts, body) = request.into_parts();
+    parts.version = Version::HTTP_11;
+    parts.uri = uri;
+    let reply = engine.forward(Request::from_parts(parts, streamed(body))).await;
+    let (mut parts, body) = reply.map_err(ApiError::internal)?.into_parts();
+    keep_end_to_end(&mut parts.headers);
+    Ok((parts, body))
+}
+
 /// Removes headers that speak of the engine's connection or that the manager sets itself.
-fn keep_end_to_end(headers: &mut HeaderMap) {
+pub(super) fn keep_end_to_end(headers: &mut HeaderMap) {
     for name in [
         header::CONNECTION,
         header::DATE,

@@ -23,13 +23,18 @@ pub(super) enum Handler {
     Forward(&'static str),
     /// Likewise, then look at the container again before the reply ends.
     ForwardAndRefresh(&'static str),
+    /// Pass on, and give the connection away: `/containers/<id>/<verb>`.
+    Hijack(&'static str),
+    CreateExec,
+    /// Pass on to the command's engine: `/exec/<id>/<verb>`.
+    Exec(&'static str),
     /// A question that makes no sense for a cluster.
     Senseless,
     /// A Docker route that is not served yet.
     Unserved,
 }
 
-use Handler::{Forward, ForwardAndRefresh, Unserved};
+use Handler::{Exec, Forward, ForwardAndRefresh, Hijack, Unserved};
 
 /// Every route: methods, path (a `{…}` takes any text, slashes included), handler. The first that
 /// fits wins.
@@ -55,20 +60,22 @@ const ROUTES: &[(&str, &str, Handler)] = &[
     ("POST", "/containers/{name}/unpause", ForwardAndRefresh("unpause")),
     ("POST", "/containers/{name}/wait", ForwardAndRefresh("wait")),
     ("POST", "/containers/prune", Unserved),
-    ("GET HEAD PUT", "/containers/{name}/archive", Unserved),
-    ("GET", "/containers/{name}/changes", Unserved),
-    ("GET", "/containers/{name}/export", Unserved),
-    ("GET", "/containers/{name}/stats", Unserved),
-    ("GET", "/containers/{name}/attach/ws", Unserved),
-    ("POST", "/containers/{name}/attach", Unserved),
+    ("GET HEAD PUT", "/containers/{name}/archive", Forward("archive")),
+    ("GET", "/containers/{name}/changes", Forward("changes")),
+    ("GET", "/containers/{name}/export", Forward("export")),
+    ("GET", "/containers/{name}/stats", Forward("stats")),
+    ("GET", "/containers/{name}/attach/ws", Hijack("attach/ws")),
+    ("POST", "/containers/{name}/attach", Hijack("attach")),
     ("POST", "/containers/{name}/copy", Unserved),
-    ("POST", "/containers/{name}/exec", Unserved),
-    ("POST", "/containers/{name}/resize", Unserved),
-    ("POST", "/containers/{name}/update", Unserved),
+    ("POST", "/containers/{name}/exec", Handler::CreateExec),
+    ("POST", "/containers/{name}/resize", Forward("resize")),
+    ("POST", "/containers/{name}/update", ForwardAndRefresh("update")),
     ("GET POST DELETE", "/containers/{name}/checkpoints", Unserved),
     ("DELETE", "/containers/{name}/checkpoints/{id}", Unserved),
     ("DELETE", "/containers/{name}", Handler::Remove),
-    ("GET POST", "/exec/{id}", Unserved),
+    ("GET", "/exec/{id}/json", Exec("json")),
+    ("POST", "/exec/{id}/start", Exec("start")),
+    ("POST", "/exec/{id}/resize", Exec("resize")),
     ("GET POST DELETE", "/images/{name}", Unserved),
     ("GET POST DELETE", "/networks", Unserved),
     ("GET POST DELETE", "/networks/{id}", Unserved),

@@ -119,6 +119,25 @@ impl Connector {
     }
 }
 
+/// Sends `request` on `stream`, which serves this one exchange: the answer may take it over
+/// ([`hyper::upgrade::on`]). The connection lives on as a task of the host until it is done.
+///
+/// # Errors
+/// The connection broke before an answer came.
+pub async fn send_alone(
+    ctx: &Ctx,
+    stream: BoxStream,
+    request: Request<Body>,
+) -> hyper::Result<Response<Incoming>> {
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+    ctx.spawn("http-alone", async move {
+        // Whoever reads the answer, or writes to what it became, hears how it ended.
+        let _ = connection.with_upgrades().await;
+    });
+    sender.send_request(request).await
+}
+
 /// A connector for `to` that gives up after `timeout`.
 #[must_use]
 pub fn connector(ctx: &Ctx, to: Addr, timeout: Duration) -> Connector {

@@ -153,15 +153,17 @@ fn io_cause<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a io::
 }
 
 /// The innermost reason. hyper's own "connection closed before message completed" is Go's `EOF`.
-fn root_cause(error: &hyper_util::client::legacy::Error) -> String {
-    let mut last: &dyn std::error::Error = error;
-    while let Some(source) = last.source() {
-        if source.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_incomplete_message) {
+pub(super) fn root_cause(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut last = error;
+    loop {
+        if last.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_incomplete_message) {
             return "EOF".to_owned();
         }
-        last = source;
+        match last.source() {
+            Some(source) => last = source,
+            None => return last.to_string(),
+        }
     }
-    last.to_string()
 }
 
 /// Why reading an answer's body failed.

@@ -69,6 +69,7 @@ pub struct Engine {
     pub addr: String,
     to: Addr,
     timeouts: Timeouts,
+    ctx: Ctx,
     connector: http::Connector,
     client: http::Client,
     version: AtomicU32,
@@ -105,6 +106,7 @@ impl Engine {
             addr: addr.to_owned(),
             to,
             timeouts,
+            ctx: ctx.clone(),
             client: http::client(connector.clone()),
             connector,
             version: AtomicU32::new(ApiVersion::MIN.pack()),
@@ -282,22 +284,48 @@ impl Engine {
         self.observed(result).map_err(|failure| failure.error)
     }
 
-    /// Opens a connection of its own, for a request that takes the connection over.
+    /// As [`Self::forward`], on a connection of its own, which the answer may take over: with the
+    /// status 101, `hyper::upgrade::on` gives it. `Connection` and `Upgrade` are passed on.
     ///
     /// # Errors
     /// As [`Self::call`].
-    pub async fn open(&self) -> Result<BoxStream, EngineError> {
-        let result = match self.gone.load(Ordering::Relaxed) {
-            true => Err(gone()),
-            false => self.connector.open().await.map_err(|error| {
-                Failure::certain(match tls::refusal(&error) {
-                    Some(why) => EngineError::Connect(format!("error during connect: {why}")),
-                    None if error::counts(&error) => EngineError::unreachable(&self.addr),
-                    None => EngineError::Other(error.to_string()),
-                })
-            }),
+    pub async fn take_over(
+        &self,
+        request: Request<Body>,
+    ) -> Result<Response<Incoming>, EngineError> {
+        let (mut parts, body) = request.into_parts();
+        let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
+        let url = self.url(path, true);
+        let path = format!("/v{}{path}", self.version());
+        let result = async {
+            parts.uri = path.parse().map_err(|_| bad_url(&url))?;
+            let kept = [header::CONNECTION, header::UPGRADE]
+                .map(|name| parts.headers.get(&name).cloned().map(|value| (name, value)));
+            strip_hop_by_hop(&mut parts.headers);
+            parts.headers.extend(kept.into_iter().flatten());
+            let host = HeaderValue::from_str(&self.addr).map_err(|_| bad_url(&url))?;
+            parts.headers.insert(header::HOST, host);
+            let method = parts.method.clone();
+            let stream = self.open().await?;
+            let answer = http::send_alone(&self.ctx, stream, Request::from_parts(parts, body));
+            answer.await.map_err(|error| Failure::broken(&method, &url, &error::root_cause(&error)))
         };
+        let result = result.await;
         self.observed(result).map_err(|failure| failure.error)
+    }
+
+    /// Opens a connection outside the pool.
+    async fn open(&self) -> Result<BoxStream, Failure> {
+        if self.gone.load(Ordering::Relaxed) {
+            return Err(gone());
+        }
+        self.connector.open().await.map_err(|error| {
+            Failure::certain(match tls::refusal(&error) {
+                Some(why) => EngineError::Connect(format!("error during connect: {why}")),
+                None if error::counts(&error) => EngineError::unreachable(&self.addr),
+                None => EngineError::Other(error.to_string()),
+            })
+        })
     }
 
     fn probe_call<'a>(&self, method: Method, path: &'a str) -> Call<'a> {

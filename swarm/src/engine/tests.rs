@@ -4,12 +4,13 @@ use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use hyper::{Method, Request, StatusCode};
+use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::Instant;
 
 use super::{ApiVersion, Engine, EngineError, Observer, Timeouts};
-use crate::ctx::http;
+use crate::ctx::{Addr, http};
 use crate::testing::{FakeEngine, Reaction, World};
 
 /// Notes how calls went.
@@ -70,7 +71,7 @@ async fn an_engine_that_is_not_there_fails_at_once_and_a_hung_one_in_time() {
     let (engine, notes) = client(&world, "n1:2375");
     let error = engine.json(Method::GET, "/networks", None).await.unwrap_err();
     assert_eq!(error, EngineError::Connect(down.to_owned()));
-    assert!(matches!(engine.open().await, Err(EngineError::Connect(_))));
+    assert!(matches!(engine.take_over(hijack()).await, Err(EngineError::Connect(_))));
     let fake = FakeEngine::start(&world, "n1").await;
     fake.script(|_, _| Some(Reaction::Hang));
     for (method, seconds) in [(Method::GET, 30), (Method::POST, 120)] {
@@ -143,16 +144,48 @@ async fn a_forwarded_request_streams_and_has_no_deadline() {
     assert_eq!(notes.take(), ["n1:2375 ok"]);
 }
 
+/// A request whose answer takes the connection over.
+fn hijack() -> Request<http::Body> {
+    Request::post("/containers/web/attach?stream=1")
+        .header("host", "manager:4000")
+        .header("connection", "Upgrade")
+        .header("upgrade", "tcp")
+        .body(http::empty())
+        .unwrap()
+}
+
 #[tokio::test(start_paused = true)]
-async fn a_raw_connection_reaches_the_engine() {
+async fn a_connection_can_be_taken_over() {
     let world = World::new();
-    let fake = FakeEngine::start(&world, "n1").await;
-    let (engine, _) = client(&world, &fake.addr);
-    let mut stream = engine.open().await.unwrap();
-    stream.write_all(b"GET /_ping HTTP/1.0\r\n\r\n").await.unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.unwrap();
-    assert!(answer.starts_with("HTTP/1.0 200 OK") && answer.ends_with("OK"), "{answer}");
+    let mut listener = world.ctx().net.listen(&Addr::tcp("n1", 2375)).await.unwrap();
+    let (engine, notes) = client(&world, &listener.local_addr().to_string());
+    let (heard, hears) = tokio::sync::oneshot::channel();
+    world.ctx().spawn("engine", async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut head = vec![0; 4096];
+        let read = stream.read(&mut head).await.unwrap();
+        let head = String::from_utf8_lossy(&head[..read]).into_owned();
+        heard.send(head).unwrap();
+        let head = "HTTP/1.1 101 UPGRADED\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\nhello ";
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let mut all = String::new();
+        stream.read_to_string(&mut all).await.unwrap();
+        stream.write_all(all.to_uppercase().as_bytes()).await.unwrap();
+    });
+    let answer = engine.take_over(hijack()).await.unwrap();
+    assert_eq!(answer.status(), StatusCode::SWITCHING_PROTOCOLS);
+    let mut stream = TokioIo::new(hyper::upgrade::on(answer).await.unwrap());
+    stream.write_all(b"world").await.unwrap();
+    stream.shutdown().await.unwrap();
+    let mut all = String::new();
+    stream.read_to_string(&mut all).await.unwrap();
+    assert_eq!(all, "hello WORLD");
+    let head = hears.await.unwrap().to_ascii_lowercase();
+    assert!(head.starts_with("post /v1.24/containers/web/attach?stream=1 http/1.1\r\n"), "{head}");
+    for line in ["connection: upgrade", "upgrade: tcp", &format!("host: {}", engine.addr)] {
+        assert!(head.contains(&format!("\r\n{line}\r\n")), "{line}: {head}");
+    }
+    assert_eq!(notes.take(), [format!("{} ok", engine.addr)]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -164,7 +197,7 @@ async fn a_retired_engine_is_neither_called_nor_reported() {
     let failure = engine.attempt(Method::POST, "/networks", None).await.unwrap_err();
     assert_eq!(failure.error.to_string(), "Engine no longer exists");
     assert!(!failure.unknown);
-    assert!(engine.open().await.is_err());
+    assert!(engine.take_over(hijack()).await.is_err());
     assert!(fake.take_requests().is_empty() && notes.take().is_empty());
 }
 

@@ -7,12 +7,18 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, StreamBody};
 use hyper::body::{Frame, Incoming};
+use hyper::upgrade::OnUpgrade;
 use hyper::{Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::mpsc;
 
 use crate::ctx::http::{self, Body, BodyError};
 use crate::ctx::{Addr, Ctx};
+
+/// The one command that the engine knows.
+pub(super) const EXEC: &str = "eeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeee";
 
 /// A container of the scripted engine.
 #[derive(Clone, Debug)]
@@ -75,7 +81,7 @@ impl Engine {
         }
     }
 
-    async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
+    async fn answer(&self, mut request: Request<Incoming>) -> Response<Body> {
         let method = request.method().to_string();
         let target = request.uri().to_string();
         self.asked.lock().unwrap().push(format!("{method} {target}"));
@@ -84,6 +90,8 @@ impl Engine {
             Some(rest) if path != "/version" => rest.split_once('/').unwrap().1.to_owned(),
             _ => path.trim_start_matches('/').to_owned(),
         };
+        let upgrade = request.headers().contains_key("upgrade");
+        let upgrade = upgrade.then(|| hyper::upgrade::on(&mut request));
         let body = http::collect(request.into_body(), 1 << 20).await.unwrap();
         let parts: Vec<&str> = path.split('/').collect();
         match (method.as_str(), parts.as_slice()) {
@@ -117,6 +125,19 @@ impl Engine {
                 self.streams.lock().unwrap().push(sender);
                 self.stream(receiver)
             }
+            ("POST", ["containers", _, "exec"]) if body.is_empty() => {
+                reply(400, &json!({ "message": "No exec command specified" }))
+            }
+            ("POST", ["containers", _, "exec"]) => reply(201, &json!({ "Id": EXEC })),
+            (_, ["exec", id, ..]) if *id != EXEC => {
+                reply(404, &json!({ "message": format!("No such exec instance: {id}") }))
+            }
+            ("GET", ["exec", _, "json"]) => reply(200, &json!({ "ID": EXEC, "ExitCode": 3 })),
+            ("POST", ["exec", _, "resize"]) => reply(200, &Value::Null),
+            ("POST", ["containers", _, "attach"] | ["exec", _, "start"]) => match upgrade {
+                Some(upgrade) => shout(upgrade),
+                None => Response::new(http::full("output")),
+            },
             (_, ["containers", id, rest @ ..]) => self.container(&method, id, rest, &target),
             _ => reply(404, &json!({ "message": "page not found" })),
         }
@@ -165,6 +186,23 @@ impl Engine {
         });
         Response::new(StreamBody::new(pieces).boxed_unsync())
     }
+}
+
+/// Takes the connection over, greets, and when its input has ended says it again, louder.
+fn shout(upgrade: OnUpgrade) -> Response<Body> {
+    tokio::spawn(async move {
+        let mut stream = TokioIo::new(upgrade.await.unwrap());
+        stream.write_all(b"hello ").await.unwrap();
+        let mut heard = String::new();
+        stream.read_to_string(&mut heard).await.unwrap();
+        stream.write_all(heard.to_uppercase().as_bytes()).await.unwrap();
+    });
+    let mut response = Response::new(http::empty());
+    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    for (name, value) in [("connection", "Upgrade"), ("upgrade", "tcp"), ("api-version", "1.41")] {
+        response.headers_mut().insert(name, value.parse().unwrap());
+    }
+    response
 }
 
 /// Notes that the stream it belongs to was dropped.

@@ -1,6 +1,7 @@
 //! The API of a manager over one scripted engine, through real sockets.
 
 mod engine;
+mod interactive;
 
 use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
@@ -263,9 +264,9 @@ async fn refusals_have_their_texts() {
         ),
         (
             "POST",
-            "/v1.41/containers/web/exec",
+            "/v1.41/containers/prune",
             501,
-            "POST /containers/web/exec is not supported yet by swarm",
+            "POST /containers/prune is not supported yet by swarm",
         ),
         ("GET", "/volumes", 501, "GET /volumes is not supported yet by swarm"),
         ("GET", "/images/viz", 501, "Not supported in clustering mode."),

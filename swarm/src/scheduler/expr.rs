@@ -269,6 +269,30 @@ mod tests {
         assert!(!matches(&format!("zone=={deep}a{}", ")".repeat(5000)), &["a"]));
     }
 
+    #[test]
+    fn what_means_one_text_is_known_without_a_regular_expression() {
+        let only = |value: &str| {
+            let expr = Expr::parse(&format!("zone=={value}")).expect(value);
+            expr.only_text().map(str::to_owned)
+        };
+        for value in ["ssd", "Z1", "a:b-c_d", "a b", "!x", "9"] {
+            assert_eq!(only(value).as_deref(), Some(value));
+        }
+        for value in
+            ["a.b", "a*", "/a/", "(a)", "a|b", "a\\b", "^a", "a$", "a?", "a+", "[a]", "a\tb"]
+        {
+            assert_eq!(only(value), None, "{value}");
+        }
+        assert!(!is_plain(""));
+    }
+
+    #[test]
+    fn only_a_broken_regular_expression_is_invalid() {
+        let valid = |text: &str| Expr::parse(text).expect(text).is_valid();
+        assert!(valid("zone==a") && valid("zone!=a*") && valid("zone==/a|b/"));
+        assert!(!valid("zone==[") && !valid("zone==/(/"));
+    }
+
     proptest! {
         #[test]
         fn any_text_parses_or_fails_and_what_parses_is_shown_as_typed(

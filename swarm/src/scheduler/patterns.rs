@@ -96,6 +96,12 @@ impl Patterns {
 }
 
 impl Patterns {
+    /// How many expressions are remembered.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.constraints.len() + self.affinities.len()
+    }
+
     /// Whether what is remembered is what it would be if it were worked out now.
     pub(super) fn check(&mut self, cluster: &Cluster) -> Result<(), String> {
         for kind in [Kind::Constraint, Kind::Affinity] {
@@ -189,4 +195,65 @@ fn matches(kind: Kind, expr: &Expr, cluster: &Cluster, slot: u32) -> bool {
         Kind::Constraint => constraint::any(expr, node),
         Kind::Affinity => View::of(cluster, node).is_some_and(|view| affinity::any(expr, &view)),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::testing::{add_engine, addr};
+
+    const KIND: Kind = Kind::Constraint;
+
+    /// One node with `zone=z1`.
+    fn cluster() -> Cluster {
+        let mut cluster = Cluster::default();
+        add_engine(&mut cluster, &addr(1), "node-1", &["zone=z1"]);
+        cluster
+    }
+
+    fn ask(patterns: &mut Patterns, text: &str, cluster: &Cluster) -> usize {
+        let expr = patterns.parse(KIND, text).expect(text);
+        patterns.matching(KIND, text, &expr, cluster).count()
+    }
+
+    #[test]
+    fn the_expressions_asked_for_last_are_remembered() {
+        let (cluster, mut patterns) = (cluster(), Patterns::default());
+        let text = |number: usize| format!("zone==z*{number:02}");
+        for number in 0..64 {
+            assert_eq!(ask(&mut patterns, &text(number), &cluster), 0);
+        }
+        assert_eq!(ask(&mut patterns, &text(0), &cluster), 0);
+        ask(&mut patterns, &text(64), &cluster);
+        assert_eq!(patterns.constraints.len(), 64);
+        let held = |patterns: &Patterns, number| patterns.constraints.contains_key(&text(number));
+        assert!(held(&patterns, 0) && !held(&patterns, 1));
+        assert!((2..=64).all(|number| held(&patterns, number)));
+        let again = [0, 0].map(|_| patterns.parse(KIND, &text(0)).expect("it is remembered"));
+        assert!(Arc::ptr_eq(&again[0], &again[1]));
+        assert!(patterns.affinities.is_empty());
+    }
+
+    #[test]
+    fn a_long_expression_is_worked_out_anew() {
+        let (cluster, mut patterns) = (cluster(), Patterns::default());
+        let text = |length: usize| {
+            let start = "zone==z*|";
+            format!("{start}{}", "a".repeat(length - start.len()))
+        };
+        assert_eq!(ask(&mut patterns, &text(1024), &cluster), 1);
+        assert_eq!((patterns.constraints.len(), patterns.long.is_some()), (1, false));
+        assert_eq!(ask(&mut patterns, &text(1025), &cluster), 1);
+        assert_eq!((patterns.constraints.len(), patterns.long.is_some()), (1, true));
+    }
+
+    #[test]
+    fn what_was_not_renewed_is_noticed() {
+        let (cluster, mut patterns) = (cluster(), Patterns::default());
+        ask(&mut patterns, "zone==z*", &cluster);
+        assert_eq!(patterns.check(&cluster), Ok(()));
+        let held = patterns.constraints.get_mut("zone==z*").expect("it was asked for");
+        held.matching.clear();
+        assert!(patterns.check(&cluster).is_err());
+    }
 }

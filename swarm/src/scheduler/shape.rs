@@ -177,3 +177,72 @@ impl Shape {
         self.least[block] = (least, (block * BLOCK + at) as u32);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::{any, prop, prop_assert_eq, proptest};
+
+    use super::*;
+    use crate::cluster::Cluster;
+    use crate::cluster::testing::{add_engine, addr};
+
+    fn size(cpus: i64) -> Size {
+        Size { strategy: Strategy::Spread, cpus, memory: 0 }
+    }
+
+    fn cluster() -> Cluster {
+        let mut cluster = Cluster::default();
+        add_engine(&mut cluster, &addr(1), "node-1", &[]);
+        cluster
+    }
+
+    #[test]
+    fn the_sizes_asked_for_last_are_remembered() {
+        let (cluster, mut shapes) = (cluster(), Shapes::default());
+        for cpus in [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 0, 16] {
+            shapes.get(size(cpus), cluster.index());
+        }
+        let mut held: Vec<i64> = shapes.all.iter().map(|shape| shape.size.cpus).collect();
+        held.sort_unstable();
+        assert_eq!(held, [0, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16]);
+    }
+
+    #[test]
+    fn what_was_not_renewed_is_noticed() {
+        let (cluster, mut shapes) = (cluster(), Shapes::default());
+        shapes.get(size(1), cluster.index());
+        assert_eq!(shapes.check(cluster.index()), Ok(()));
+        shapes.all[0].fits.clear();
+        assert!(shapes.check(cluster.index()).is_err());
+        shapes.all[0] = Shape::new(size(1));
+        shapes.get(size(1), cluster.index());
+        shapes.all[0].keys[0] += 1;
+        assert!(shapes.check(cluster.index()).is_err());
+    }
+
+    proptest! {
+        /// Over several blocks of 64, some of them without any node that is meant.
+        #[test]
+        fn the_best_is_the_least(
+            keys in prop::collection::vec(prop::option::of(0..1000_u64), 0..300),
+            among in prop::collection::vec(any::<bool>(), 300),
+            empty in 0..5_usize,
+        ) {
+            let mut shape = Shape::new(size(0));
+            let blocks = keys.len().div_ceil(BLOCK);
+            // As the order of names does, the slot tells equals apart.
+            let key = |(slot, key): (usize, &Option<u64>)| key.map_or(NONE, |k| k * 300 + slot as u64);
+            shape.keys = keys.iter().enumerate().map(key).collect();
+            shape.keys.resize(blocks * BLOCK, NONE);
+            shape.least.resize(blocks, (NONE, 0));
+            (0..blocks).for_each(|block| shape.renew_block(block));
+            let meant = |slot: &usize| {
+                keys[*slot].is_some() && among[*slot] && slot / BLOCK != empty
+            };
+            let slots: Vec<usize> = (0..keys.len()).filter(meant).collect();
+            let best = slots.iter().min_by_key(|slot| shape.keys[**slot]).map(|slot| *slot as u32);
+            let among: Bits = slots.iter().map(|slot| *slot as u32).collect();
+            prop_assert_eq!(shape.best(&among), best);
+        }
+    }
+}

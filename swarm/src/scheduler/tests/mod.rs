@@ -302,6 +302,26 @@ fn filters_run_in_the_order_given() {
 }
 
 #[test]
+fn what_is_looked_up_is_not_searched() {
+    let mut cluster = zones();
+    let labels = json!({"Config": {"Image": "nginx", "Labels": {"tier": "front"}}});
+    put(&mut cluster, 1, "web", &labels);
+    let remembered = |cluster: &Cluster| cluster.answers().patterns.len();
+    for env in [
+        "affinity:container==web",
+        "affinity:image==nginx",
+        "constraint:zone==z1",
+        "constraint:node==node-1",
+        "whitelist:node==node-1|node-2",
+    ] {
+        let _ = place(&cluster, json!({"Env": [env]}));
+        assert_eq!(remembered(&cluster), 0, "{env}");
+    }
+    let _ = place(&cluster, json!({"Env": ["constraint:zone==z*", "affinity:tier==front"]}));
+    assert_eq!(remembered(&cluster), 2);
+}
+
+#[test]
 fn names_on_the_command_line() {
     for filter in Filter::ALL {
         assert_eq!(Filter::parse(filter.as_str()), Some(filter));

@@ -1,11 +1,13 @@
 //! Strategies and resources.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 
 use super::{add_engine, addr, cluster, now, put, request};
 use crate::cluster::testing::{GIB, info};
 use crate::cluster::{Cluster, Options};
-use crate::scheduler::{Filter, Scheduler, Strategy};
+use crate::scheduler::{Explained, Filter, Scheduler, Strategy, Verdict};
 
 fn ranked(strategy: Strategy, cluster: &Cluster, body: Value) -> Result<Vec<String>, String> {
     let scheduler = Scheduler::new(Filter::ALL.to_vec(), strategy);
@@ -139,4 +141,36 @@ fn random_shuffles_and_asks_for_no_resources() {
     assert_eq!(bounds, [3, 2]);
     // 1 2 3, with the last and the second swapped, then the second and the first.
     assert_eq!(placed.expect("any node").ranked, [addr(3), addr(1), addr(2)]);
+}
+
+/// The caches work on blocks of 64 nodes, so this goes on for several of them.
+#[test]
+fn the_order_is_kept_while_hundreds_of_nodes_come_fill_and_go() {
+    let mut cluster = Cluster::default();
+    let asks = request("", asking(1, 0));
+    let schedulers = [Strategy::Spread, Strategy::Binpack]
+        .map(|strategy| Scheduler::new(Filter::ALL.to_vec(), strategy));
+    for number in 1..=150_usize {
+        add_engine(&mut cluster, &addr(number), &format!("node-{number}"), &[]);
+        let filled = number * 7 % number.max(2) + 1;
+        put(&mut cluster, filled, &format!("c{number}"), &reserving(1, 0));
+        if number % 3 == 0 {
+            cluster.remove_node(&addr(number - 2));
+        }
+        for scheduler in &schedulers {
+            let best = scheduler.choose(&cluster, &asks, &mut |_| 0).expect("there is room");
+            let all = scheduler.place(&cluster, &asks, &mut |_| 0).expect("there is room");
+            assert_eq!(best.node, all.ranked[0], "with {number} nodes");
+            // An explanation looks at every node, without any cache.
+            let explained = scheduler.explain(&cluster, &asks).nodes.into_iter();
+            let rank = |node: Explained| match node.verdict {
+                Verdict::Fits { rank, .. } => Some((rank, node.addr)),
+                Verdict::Refused { .. } => None,
+            };
+            let ranks: BTreeMap<_, _> = explained.filter_map(rank).collect();
+            assert_eq!(all.ranked, ranks.into_values().collect::<Vec<_>>());
+        }
+        let answers = &mut *cluster.answers();
+        assert_eq!(answers.check(&cluster), Ok(()));
+    }
 }

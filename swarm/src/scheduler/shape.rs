@@ -231,8 +231,8 @@ mod tests {
             let mut shape = Shape::new(size(0));
             let blocks = keys.len().div_ceil(BLOCK);
             // As the order of names does, the slot tells equals apart.
-            let key = |(slot, key): (usize, &Option<u64>)| key.map_or(NONE, |k| k * 300 + slot as u64);
-            shape.keys = keys.iter().enumerate().map(key).collect();
+            let keyed = keys.iter().zip(0..).map(|(key, slot)| key.map_or(NONE, |k| k * 300 + slot));
+            shape.keys = keyed.collect();
             shape.keys.resize(blocks * BLOCK, NONE);
             shape.least.resize(blocks, (NONE, 0));
             (0..blocks).for_each(|block| shape.renew_block(block));

@@ -114,3 +114,50 @@ pub(super) fn shuffle<T>(items: &mut [T], random: &mut dyn FnMut(u64) -> u64) {
         items.swap(last, chosen);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::{prop, prop_assert, prop_assert_eq, prop_oneof, proptest};
+    use proptest::strategy::Strategy as Generator;
+
+    use super::*;
+
+    /// Amounts of every order of magnitude, those around the end of the short cut among them.
+    fn amount() -> impl Generator<Value = i64> {
+        let around = (1_i64 << 56) - 1000..(1 << 56) + 1000;
+        prop_oneof![1..=100_i64, 1..=i64::MAX, around, (0..63_u32).prop_map(|bits| 1 << bits)]
+    }
+
+    proptest! {
+        #[test]
+        fn a_score_is_the_whole_percentage(
+            asked in amount(),
+            used in amount(),
+            more in 0..3_i128,
+            total in amount(),
+        ) {
+            let used = i128::from(used) * more;
+            let percentage = (used + i128::from(asked)) * 100 / i128::from(total);
+            let fits = asked <= total && percentage <= 100;
+            let expected = fits.then(|| i64::try_from(percentage).expect("at most 100"));
+            prop_assert_eq!(score(asked, used, total), expected);
+        }
+
+        #[test]
+        fn keys_are_ordered_by_weight_then_count_then_name(
+            weights in prop::array::uniform2(prop_oneof![-1000..=1200_i64, 5..8_i64]),
+            counts in prop::array::uniform2(prop_oneof![0..3_u32, COUNT_MAX - 2..=u32::MAX]),
+            ranks in prop::array::uniform2(prop_oneof![0..3_u32, RANKS - 3..RANKS]),
+        ) {
+            let key = |strategy, at: usize| {
+                count_key(strategy, weights[at], counts[at], ranks[at])
+            };
+            let [first, second] = counts.map(|count| count.min(COUNT_MAX));
+            let spread = (weights[0], first, ranks[0]) < (weights[1], second, ranks[1]);
+            prop_assert_eq!(key(Strategy::Spread, 0) < key(Strategy::Spread, 1), spread);
+            let binpack = (weights[1], second, ranks[0]) < (weights[0], first, ranks[1]);
+            prop_assert_eq!(key(Strategy::Binpack, 0) < key(Strategy::Binpack, 1), binpack);
+            prop_assert!(key(Strategy::Spread, 0) != u64::MAX, "that is no key");
+        }
+    }
+}

@@ -4,11 +4,14 @@
 //! go to its engine, in the version of the API that was negotiated with that engine; bodies are
 //! passed on as they arrive.
 
+mod build;
 mod container;
 mod error;
 mod events;
 mod exec;
+mod fanout;
 mod hijack;
+mod image;
 mod images;
 mod proxy;
 mod ps;
@@ -24,6 +27,7 @@ use futures_util::FutureExt as _;
 use hyper::body::Incoming;
 use hyper::header::{CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue, LOCATION, SERVER};
 use hyper::{Method, Request, Response, StatusCode};
+use percent_encoding::utf8_percent_encode;
 use serde_json::Value;
 
 use crate::ctx::http::{self, Body};
@@ -145,6 +149,19 @@ impl Api {
             Handler::Hijack(verb) => self.hijack(name, verb, request).await,
             Handler::CreateExec => self.create_exec(name, request).await,
             Handler::Exec(verb) => self.forward_exec(name, verb, request).await,
+            Handler::Any(path) => self.to_any(path, request).await,
+            Handler::Distribution => {
+                let name = utf8_percent_encode(name, image::REFERENCE);
+                self.to_any(&format!("/distribution/{name}/json"), request).await
+            }
+            Handler::Holder(verb) => self.to_holder(name, verb, request).await,
+            Handler::SaveImages => self.save_images(&query, request).await,
+            Handler::CreateImage => self.create_image(&query, request),
+            Handler::LoadImages => self.load_images(request),
+            Handler::TagImage => self.tag_image(name, request.uri().query()).await,
+            Handler::RemoveImage => self.remove_image(name, request.uri().query()).await,
+            Handler::Commit => self.commit(&query, request).await,
+            Handler::Build => self.build(&query, request).await,
             Handler::Senseless => {
                 Err(ApiError::new(StatusCode::NOT_IMPLEMENTED, "Not supported in clustering mode."))
             }

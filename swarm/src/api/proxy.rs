@@ -13,7 +13,7 @@ use hyper::http::uri::InvalidUri;
 use hyper::{Request, Response, Uri, Version};
 
 use crate::ctx::BoxFuture;
-use crate::ctx::http::{BodyError, streamed};
+use crate::ctx::http::{Body, BodyError, streamed};
 use crate::engine::Engine;
 
 use super::error::ApiError;
@@ -40,20 +40,11 @@ impl Api {
         // The path is built anew: replacing the name inside the client's text would hit the wrong
         // place for a container called `containers` or `stop`.
         let path = format!("/containers/{}/{verb}", located.id);
-        let (mut parts, body) = pass_on(&engine, &path, request).await?;
+        let (parts, body) = pass_on(&engine, &path, request).await?;
         if !refresh {
             return Ok(Response::from_parts(parts, streamed(body)));
         }
-        let look = self.look_again(located.addr, located.id);
-        if body.is_end_stream() {
-            // Nothing follows the head, so the head itself has to wait.
-            look.await;
-            return Ok(Response::from_parts(parts, streamed(body)));
-        }
-        // With a length the client would stop reading before the end.
-        parts.headers.remove(header::CONTENT_LENGTH);
-        let body = Followed { body, then: Some(look) };
-        Ok(Response::from_parts(parts, body.boxed_unsync()))
+        Ok(followed(parts, body, self.look_again(located.addr, located.id)).await)
     }
 
     /// Refreshes what is known of a container. The work is a task of its own: it is finished even
@@ -116,6 +107,22 @@ pub(super) fn keep_end_to_end(headers: &mut HeaderMap) {
     ] {
         headers.remove(name);
     }
+}
+
+/// A reply that ends only after something else has.
+pub(super) async fn followed(
+    mut parts: response::Parts,
+    body: Incoming,
+    then: BoxFuture<'static, ()>,
+) -> Response<Body> {
+    if body.is_end_stream() {
+        // Nothing follows the head, so the head itself has to wait.
+        then.await;
+        return Response::from_parts(parts, streamed(body));
+    }
+    // With a length the client would stop reading before the end.
+    parts.headers.remove(header::CONTENT_LENGTH);
+    Response::from_parts(parts, Followed { body, then: Some(then) }.boxed_unsync())
 }
 
 /// A body whose end waits for something.

@@ -25,6 +25,12 @@ impl Query {
         found.map_or("", |(_, value)| value)
     }
 
+    /// All values of a parameter.
+    pub(super) fn all(&self, name: &str) -> impl Iterator<Item = &str> {
+        let named = self.0.iter().filter(move |(key, _)| key == name);
+        named.map(|(_, value)| value.as_str())
+    }
+
     /// A truth value: false for nothing, `0`, `no`, `false`, `none`; true for anything else.
     pub(super) fn flag(&self, name: &str) -> bool {
         let value = self.text(name).trim().to_ascii_lowercase();

@@ -28,6 +28,19 @@ pub(super) enum Handler {
     CreateExec,
     /// Pass on to the command's engine: `/exec/<id>/<verb>`.
     Exec(&'static str),
+    /// Pass on to any engine, at this path.
+    Any(&'static str),
+    /// `GET /distribution/<name>/json`, on any engine.
+    Distribution,
+    /// Pass on to an engine with the image: `/images/<name>/<verb>`.
+    Holder(&'static str),
+    SaveImages,
+    CreateImage,
+    LoadImages,
+    TagImage,
+    RemoveImage,
+    Commit,
+    Build,
     /// A question that makes no sense for a cluster.
     Senseless,
     /// A Docker route that is not served yet.
@@ -76,17 +89,27 @@ const ROUTES: &[(&str, &str, Handler)] = &[
     ("GET", "/exec/{id}/json", Exec("json")),
     ("POST", "/exec/{id}/start", Exec("start")),
     ("POST", "/exec/{id}/resize", Exec("resize")),
-    ("GET POST DELETE", "/images/{name}", Unserved),
+    ("GET", "/images/search", Handler::Any("/images/search")),
+    ("GET", "/images/get", Handler::SaveImages),
+    ("GET", "/images/{name}/get", Handler::Holder("get")),
+    ("GET", "/images/{name}/history", Handler::Holder("history")),
+    ("GET", "/images/{name}/json", Handler::Holder("json")),
+    ("POST", "/images/create", Handler::CreateImage),
+    ("POST", "/images/load", Handler::LoadImages),
+    ("POST", "/images/prune", Unserved),
+    ("POST", "/images/{name}/push", Handler::Holder("push")),
+    ("POST", "/images/{name}/tag", Handler::TagImage),
+    ("DELETE", "/images/{name}", Handler::RemoveImage),
     ("GET POST DELETE", "/networks", Unserved),
     ("GET POST DELETE", "/networks/{id}", Unserved),
     ("GET POST PUT DELETE", "/volumes", Unserved),
     ("GET POST PUT DELETE", "/volumes/{name}", Unserved),
-    ("GET", "/distribution/{name}", Unserved),
+    ("GET", "/distribution/{name}/json", Handler::Distribution),
     ("GET", "/system/df", Unserved),
-    ("POST", "/auth", Unserved),
-    ("POST", "/build", Unserved),
+    ("POST", "/auth", Handler::Any("/auth")),
+    ("POST", "/build", Handler::Build),
     ("POST", "/build/{action}", Unserved),
-    ("POST", "/commit", Unserved),
+    ("POST", "/commit", Handler::Commit),
     ("POST", "/session", Unserved),
     ("POST", "/grpc", Unserved),
     ("GET", "/plugins", Unserved),
@@ -204,7 +227,7 @@ mod tests {
         let (name, handler) = found(Method::POST, "/containers/stop/stop").unwrap();
         assert_eq!((name.as_str(), handler), ("stop", ForwardAndRefresh("stop")));
         let (name, handler) = found(Method::GET, "/images/reg:5000/a/b/json").unwrap();
-        assert_eq!((name.as_str(), handler), ("reg:5000/a/b/json", Unserved));
+        assert_eq!((name.as_str(), handler), ("reg:5000/a/b", Handler::Holder("json")));
     }
 
     #[test]

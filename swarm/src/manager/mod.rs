@@ -15,6 +15,7 @@ mod explain;
 mod fresh;
 mod health;
 mod image;
+mod images;
 mod membership;
 mod monitor;
 mod refresh;

@@ -31,6 +31,7 @@ pub(super) struct Container {
 /// The engine's state and what it was asked.
 pub(super) struct Engine {
     pub addr: String,
+    pub name: &'static str,
     /// Every request as `METHOD /path?query`.
     pub asked: Mutex<Vec<String>>,
     pub containers: Mutex<BTreeMap<String, Container>>,
@@ -42,10 +43,11 @@ pub(super) struct Engine {
 }
 
 impl Engine {
-    pub(super) async fn start(ctx: &Ctx) -> Arc<Self> {
+    pub(super) async fn start(ctx: &Ctx, name: &'static str) -> Arc<Self> {
         let listener = ctx.net.listen(&Addr::tcp("127.0.0.1", 0)).await.unwrap();
         let engine = Arc::new(Self {
             addr: listener.local_addr().to_string(),
+            name,
             asked: Mutex::default(),
             containers: Mutex::default(),
             streams: Mutex::default(),
@@ -100,7 +102,7 @@ impl Engine {
                 response.headers_mut().insert("api-version", "1.41".parse().unwrap());
                 response
             }
-            ("GET", ["info"]) => reply(200, &info()),
+            ("GET", ["info"]) => reply(200, &info(self.name)),
             ("GET", ["version"]) => {
                 reply(200, &json!({ "Version": "20.10.24", "ApiVersion": "1.41" }))
             }
@@ -110,6 +112,9 @@ impl Engine {
                 self.stream(receiver)
             }
             ("GET", ["images", "json"]) => reply(200, &images()),
+            (_, ["images", ..] | ["auth"] | ["distribution", ..] | ["commit"] | ["build"]) => {
+                self.image(&method, &path, &target, &body)
+            }
             ("GET", ["volumes"]) => reply(200, &json!({ "Volumes": null })),
             ("GET", ["networks"]) => reply(200, &json!([])),
             ("GET", ["containers", "json"]) => reply(200, &self.list(&target)),
@@ -170,6 +175,31 @@ impl Engine {
         }
     }
 
+    fn image(&self, method: &str, path: &str, target: &str, body: &[u8]) -> Response<Body> {
+        let upload = format!("{} took {} bytes", self.name, body.len());
+        match (method, path) {
+            ("POST", "images/create") if target.contains("nope") => {
+                let error = "pull access denied";
+                lines(&[json!({ "error": error, "errorDetail": { "message": error } })])
+            }
+            ("POST", "images/create" | "images/load") => lines(&[
+                json!({ "status": upload, "id": "layer" }),
+                json!({ "stream": "Loaded image\n" }),
+            ]),
+            ("POST", "build") => lines(&[json!({ "stream": upload })]),
+            ("POST", "commit") => reply(201, &json!({ "Id": "sha256:3333" })),
+            ("POST", path) if path.ends_with("/tag") => reply(201, &Value::Null),
+            ("DELETE", _) if self.name == "node-2" && target.contains("force") => {
+                reply(409, &json!({ "message": "image is in use" }))
+            }
+            ("DELETE", _) if self.name == "node-2" => {
+                reply(404, &json!({ "message": "No such image" }))
+            }
+            ("DELETE", _) => reply(200, &json!([{ "Untagged": "nginx:latest" }])),
+            _ => reply(200, &json!({ "from": self.name })),
+        }
+    }
+
     fn list(&self, target: &str) -> Value {
         let containers = self.containers.lock().unwrap();
         let wanted = containers
@@ -224,15 +254,21 @@ fn reply(status: u16, body: &Value) -> Response<Body> {
     response
 }
 
+fn lines(lines: &[Value]) -> Response<Body> {
+    let text: String = lines.iter().map(|line| format!("{line}\r\n")).collect();
+    Response::new(http::full(text))
+}
+
 fn no_content() -> Response<Body> {
     let mut response = Response::new(http::empty());
     *response.status_mut() = StatusCode::NO_CONTENT;
     response
 }
 
-fn info() -> Value {
+fn info(name: &str) -> Value {
+    let id = if name == "node-1" { "AAAA:BBBB".to_owned() } else { format!("ID:{name}") };
     json!({
-        "ID": "AAAA:BBBB", "Name": "node-1", "NCPU": 4, "MemTotal": 4_i64 << 30,
+        "ID": id, "Name": name, "NCPU": 4, "MemTotal": 4_i64 << 30,
         "Driver": "overlay2", "KernelVersion": "6.1.0", "OperatingSystem": "Debian 12",
         "OSType": "linux", "Labels": ["zone=z1"], "SystemTime": "2026-01-02T03:05:05Z",
         "ServerVersion": "20.10.24",

@@ -11,7 +11,8 @@ const SCRIPTS: &[(&str, &str)] = &[
     ("head -c 5000000 /dev/zero | docker run --rm -i busybox wc -c", "5000000\n"),
     ("docker run --rm busybox sh -c 'echo out; echo err >&2' 2>/dev/null", "out\n"),
     (
-        "script -qec \"docker run --rm -t busybox sh -c 'test -t 0 && echo terminal'\" /dev/null | tr -d '\\r'",
+        "script -qec \"docker run --rm -t busybox sh -c 'test -t 0 && echo terminal'\" /dev/null \
+         | tr -d '\\r'",
         "terminal\n",
     ),
     ("docker run -d --name talk busybox sleep 1d | tr -d 0-9a-f", "\n"),
@@ -36,6 +37,28 @@ const SCRIPTS: &[(&str, &str)] = &[
          (echo word; sleep 1) | docker attach echo",
         "got word\n",
     ),
+    (
+        "docker tag busybox mine:1; \
+         docker image inspect -f '{{.RepoTags}}' mine:1 | grep -c 'busybox:latest mine:1'",
+        "1\n",
+    ),
+    ("docker save mine:1 | docker load | grep -c 'Loaded image: mine:1'", "3\n"),
+    (
+        "docker commit talk made:1 >/dev/null; \
+         docker run --rm -e affinity:image==made:1 made:1 cat /b",
+        "content\n",
+    ),
+    (
+        "printf 'FROM busybox\\nRUN echo built >/x\\n' | \
+         DOCKER_BUILDKIT=0 docker build -q -t built - >/dev/null; \
+         docker run --rm -e affinity:image==built built cat /x",
+        "built\n",
+    ),
+    (
+        "docker export talk | docker import - flat:1 >/dev/null; docker run --rm flat:1 cat /b",
+        "content\n",
+    ),
+    ("docker rmi mine:1 made:1 built flat:1 | grep -c '^Untagged: mine:1'", "3\n"),
     ("docker rm -f talk echo", "talk\necho\n"),
 ];
 

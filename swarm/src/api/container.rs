@@ -41,6 +41,13 @@ impl Located {
     }
 }
 
+/// The JSON object that a request describes something to be made with.
+pub(super) async fn read_object(body: Incoming) -> Result<Map<String, Value>, ApiError> {
+    let body = http::collect(body, CREATE_BODY_MAX_BYTES).await;
+    let body = body.map_err(|e| ApiError::bad_request(e.to_string()))?;
+    serde_json::from_slice(&body).map_err(|e| ApiError::bad_request(e.to_string()))
+}
+
 impl Api {
     pub(super) fn locate(&self, name: &str) -> Option<Located> {
         self.manager.with(|cluster| {
@@ -70,10 +77,7 @@ impl Api {
         let raw_query = request.uri().query().unwrap_or_default().to_owned();
         let auth = request.headers().get("x-registry-auth");
         let auth = auth.and_then(|value| value.to_str().ok()).map(str::to_owned);
-        let body = http::collect(request.into_body(), CREATE_BODY_MAX_BYTES).await;
-        let body = body.map_err(|e| ApiError::bad_request(e.to_string()))?;
-        let body: Map<String, Value> =
-            serde_json::from_slice(&body).map_err(|e| ApiError::bad_request(e.to_string()))?;
+        let body = read_object(request.into_body()).await?;
         let name = query.text("name");
         let created = self.manager.create(name, Value::Object(body), auth, &raw_query).await;
         let created = created.map_err(|e| ApiError::new(e.status, e.message))?;

@@ -32,7 +32,14 @@ impl Api {
     }
 }
 
-fn dangling(filters: &Filters) -> Result<Option<bool>, ApiError> {
+/// Whether the filter `node` means this one: by name, or by ID with or without the address.
+pub(super) fn is_node(node: &Node, wanted: &str) -> bool {
+    let id = node.id.split('|').next().unwrap_or_default();
+    wanted == node.name || wanted == node.id || wanted == id
+}
+
+/// What the filter `dangling` asks for, if it is given.
+pub(super) fn dangling(filters: &Filters) -> Result<Option<bool>, ApiError> {
     match filters.values("dangling") {
         [] => Ok(None),
         [one] if one == "true" || one == "1" => Ok(Some(true)),
@@ -52,12 +59,8 @@ impl Listing {
     fn select(&self, cluster: &Cluster) -> Result<Vec<Value>, ApiError> {
         let before = self.date(cluster, "before")?;
         let since = self.date(cluster, "since")?;
-        let mut nodes: Vec<&Node> = cluster.registered().collect();
-        nodes.sort_by(|a, b| Cluster::natural_order(a, b));
-        nodes.retain(|node| {
-            let id = node.id.split('|').next().unwrap_or_default();
-            self.filters.any("node", |n| n == node.name || n == node.id || n == id)
-        });
+        let mut nodes = cluster.in_natural_order();
+        nodes.retain(|node| self.filters.any("node", |wanted| is_node(node, wanted)));
         let mut images: IndexMap<&str, Value> = IndexMap::new();
         for image in nodes.iter().flat_map(|node| &node.images).filter(|i| self.accepts(i)) {
             let created = json::int(image, "/Created");

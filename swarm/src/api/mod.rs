@@ -13,11 +13,13 @@ mod fanout;
 mod hijack;
 mod image;
 mod images;
+mod networks;
 mod proxy;
 mod ps;
 mod query;
 mod route;
 mod system;
+mod volumes;
 
 use std::panic::AssertUnwindSafe;
 use std::path::Path;
@@ -162,6 +164,16 @@ impl Api {
             Handler::RemoveImage => self.remove_image(name, request.uri().query()).await,
             Handler::Commit => self.commit(&query, request).await,
             Handler::Build => self.build(&query, request).await,
+            Handler::ListNetworks => self.list_networks(&query),
+            Handler::InspectNetwork => self.inspect_network(name, request.uri().query()).await,
+            Handler::CreateNetwork => self.create_network(request).await,
+            Handler::ConnectNetwork => self.connect_network(name, request).await,
+            Handler::DisconnectNetwork => self.disconnect_network(name, request).await,
+            Handler::RemoveNetwork => self.remove_network(name).await,
+            Handler::ListVolumes => self.list_volumes(&query),
+            Handler::InspectVolume => self.inspect_volume(name).await,
+            Handler::CreateVolume => self.create_volume(request).await,
+            Handler::RemoveVolume => self.remove_volume(name, request.uri().query()).await,
             Handler::Senseless => {
                 Err(ApiError::new(StatusCode::NOT_IMPLEMENTED, "Not supported in clustering mode."))
             }

@@ -41,6 +41,16 @@ pub(super) enum Handler {
     RemoveImage,
     Commit,
     Build,
+    ListNetworks,
+    InspectNetwork,
+    CreateNetwork,
+    ConnectNetwork,
+    DisconnectNetwork,
+    RemoveNetwork,
+    ListVolumes,
+    InspectVolume,
+    CreateVolume,
+    RemoveVolume,
     /// A question that makes no sense for a cluster.
     Senseless,
     /// A Docker route that is not served yet.
@@ -100,10 +110,19 @@ const ROUTES: &[(&str, &str, Handler)] = &[
     ("POST", "/images/{name}/push", Handler::Holder("push")),
     ("POST", "/images/{name}/tag", Handler::TagImage),
     ("DELETE", "/images/{name}", Handler::RemoveImage),
-    ("GET POST DELETE", "/networks", Unserved),
-    ("GET POST DELETE", "/networks/{id}", Unserved),
-    ("GET POST PUT DELETE", "/volumes", Unserved),
-    ("GET POST PUT DELETE", "/volumes/{name}", Unserved),
+    ("GET", "/networks", Handler::ListNetworks),
+    ("POST", "/networks/create", Handler::CreateNetwork),
+    ("POST", "/networks/prune", Unserved),
+    ("POST", "/networks/{id}/connect", Handler::ConnectNetwork),
+    ("POST", "/networks/{id}/disconnect", Handler::DisconnectNetwork),
+    ("GET", "/networks/{id}", Handler::InspectNetwork),
+    ("DELETE", "/networks/{id}", Handler::RemoveNetwork),
+    ("GET", "/volumes", Handler::ListVolumes),
+    ("POST", "/volumes/create", Handler::CreateVolume),
+    ("POST", "/volumes/prune", Unserved),
+    ("GET", "/volumes/{name}", Handler::InspectVolume),
+    ("DELETE", "/volumes/{name}", Handler::RemoveVolume),
+    ("PUT", "/volumes/{name}", Unserved),
     ("GET", "/distribution/{name}/json", Handler::Distribution),
     ("GET", "/system/df", Unserved),
     ("POST", "/auth", Handler::Any("/auth")),
@@ -226,6 +245,8 @@ mod tests {
         assert_eq!((name.as_str(), handler), ("node-1/web", Handler::Remove));
         let (name, handler) = found(Method::POST, "/containers/stop/stop").unwrap();
         assert_eq!((name.as_str(), handler), ("stop", ForwardAndRefresh("stop")));
+        let (name, handler) = found(Method::POST, "/networks/node-1/connect/connect").unwrap();
+        assert_eq!((name.as_str(), handler), ("node-1/connect", Handler::ConnectNetwork));
         let (name, handler) = found(Method::GET, "/images/reg:5000/a/b/json").unwrap();
         assert_eq!((name.as_str(), handler), ("reg:5000/a/b", Handler::Holder("json")));
     }

@@ -171,6 +171,14 @@ impl Cluster {
         format::natural_cmp(&a.name, &b.name).then_with(|| a.addr.cmp(&b.addr))
     }
 
+    /// The registered nodes in natural order.
+    #[must_use]
+    pub fn in_natural_order(&self) -> Vec<&Node> {
+        let mut nodes: Vec<&Node> = self.registered().collect();
+        nodes.sort_by(|a, b| Self::natural_order(a, b));
+        nodes
+    }
+
     /// Registered nodes by address, healthy ones first: where any hit will do, a live one is best.
     fn healthy_first(&self) -> impl Iterator<Item = &Node> + Clone {
         let healthy = self.registered().filter(|node| node.is_healthy());
@@ -269,7 +277,7 @@ fn is_named(text: &str, node: &Node, facts: &Facts) -> bool {
 
 /// Whether `text` is `name`, or `name` after the ID or the name of its node. Names of containers
 /// begin with the slash that separates them; those of networks do not.
-fn is_on_node(text: &str, node: &Node, name: &str) -> bool {
+pub(super) fn is_on_node(text: &str, node: &Node, name: &str) -> bool {
     let bare = name.strip_prefix('/').unwrap_or(name);
     let after = |node: &str| {
         let rest = text.strip_prefix(node).and_then(|rest| rest.strip_prefix('/'));

@@ -24,6 +24,7 @@ mod status;
 pub(crate) mod testing;
 mod texts;
 mod update;
+mod volumes;
 
 use std::collections::BTreeMap;
 use std::fmt;

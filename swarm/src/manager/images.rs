@@ -17,10 +17,7 @@ impl Manager {
     /// What the client is told.
     pub fn choose(&self, mut body: Value) -> Result<String, String> {
         let request = Request::from_create("", &mut body)?;
-        let mut random = |bound| self.ctx.random_below("scheduler", bound);
-        let scheduler = &self.options.scheduler;
-        let choice = self.with(|cluster| scheduler.choose(cluster, &request, &mut random));
-        choice.map(|choice| choice.node).map_err(|rejection| rejection.message)
+        self.choose_for(&request)
     }
 
     /// Asks the engine at `addr` for its images and takes the answer over.

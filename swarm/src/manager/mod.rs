@@ -3,8 +3,8 @@
 //! Each address in discovery has a [`slot`](Slot): its engine and one supervising task, which
 //! validates the engine ([`connect`]), then refreshes what is known of it ([`refresh`]) until it
 //! leaves or turns out to be another engine. A second task follows the engine's events
-//! ([`monitor`]). What clients ask for is in [`create`] and [`actions`]; containers of dead nodes
-//! are looked after in [`reschedule`]. All of them meet in
+//! ([`monitor`]). What clients ask for is in [`create`], [`actions`], [`networks`], and [`volumes`];
+//! containers of dead nodes are looked after in [`reschedule`]. All of them meet in
 //! [`Manager::with`], which holds the only lock and never across an await.
 
 mod actions;
@@ -18,10 +18,12 @@ mod image;
 mod images;
 mod membership;
 mod monitor;
+mod networks;
 mod refresh;
 mod replacement;
 mod reschedule;
 mod settle;
+mod volumes;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -41,7 +43,9 @@ pub use actions::RenameError;
 pub use create::{CreateError, Created};
 use events::{Hub, Source};
 use fresh::Freshness;
+pub use networks::Network;
 use reschedule::Watchdog;
+pub use volumes::volume_path;
 
 /// Settings of a manager.
 #[derive(Clone, Debug)]

@@ -17,6 +17,8 @@ use tokio::sync::mpsc;
 use crate::ctx::http::{self, Body, BodyError};
 use crate::ctx::{Addr, Ctx};
 
+use super::holdings;
+
 /// The one command that the engine knows.
 pub(super) const EXEC: &str = "eeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeee";
 
@@ -26,12 +28,21 @@ pub(super) struct Container {
     pub name: String,
     pub running: bool,
     pub labels: Value,
+    /// The IDs of the networks it is on, besides `bridge`.
+    pub networks: Vec<String>,
+    /// The volumes it mounts.
+    pub volumes: Vec<String>,
 }
 
 /// The engine's state and what it was asked.
 pub(super) struct Engine {
-    pub addr: String,
     pub name: &'static str,
+    pub addr: String,
+    /// What is listed of its own networks and volumes.
+    pub networks: Mutex<Vec<Value>>,
+    pub volumes: Mutex<Vec<Value>>,
+    /// The networks that span engines; one list for all of them.
+    pub shared: Mutex<Arc<Mutex<Vec<Value>>>>,
     /// Every request as `METHOD /path?query`.
     pub asked: Mutex<Vec<String>>,
     pub containers: Mutex<BTreeMap<String, Container>>,
@@ -46,8 +57,11 @@ impl Engine {
     pub(super) async fn start(ctx: &Ctx, name: &'static str) -> Arc<Self> {
         let listener = ctx.net.listen(&Addr::tcp("127.0.0.1", 0)).await.unwrap();
         let engine = Arc::new(Self {
-            addr: listener.local_addr().to_string(),
             name,
+            addr: listener.local_addr().to_string(),
+            networks: Mutex::new(holdings::own_networks(name)),
+            volumes: Mutex::default(),
+            shared: Mutex::default(),
             asked: Mutex::default(),
             containers: Mutex::default(),
             streams: Mutex::default(),
@@ -66,7 +80,8 @@ impl Engine {
     }
 
     pub(super) fn add(&self, id: &str, name: &str, running: bool, labels: Value) {
-        let made = Container { name: name.to_owned(), running, labels };
+        let (networks, volumes) = (Vec::new(), Vec::new());
+        let made = Container { name: name.to_owned(), running, labels, networks, volumes };
         self.containers.lock().unwrap().insert(id.to_owned(), made);
     }
 
@@ -115,8 +130,8 @@ impl Engine {
             (_, ["images", ..] | ["auth"] | ["distribution", ..] | ["commit"] | ["build"]) => {
                 self.image(&method, &path, &target, &body)
             }
-            ("GET", ["volumes"]) => reply(200, &json!({ "Volumes": null })),
-            ("GET", ["networks"]) => reply(200, &json!([])),
+            (_, ["volumes", rest @ ..]) => self.volume(&method, rest, &body),
+            (_, ["networks", rest @ ..]) => self.network(&method, rest, &body),
             ("GET", ["containers", "json"]) => reply(200, &self.list(&target)),
             ("POST", ["containers", "create"]) => {
                 let id = "c".repeat(64);
@@ -244,7 +259,7 @@ impl Drop for Gone {
     }
 }
 
-fn reply(status: u16, body: &Value) -> Response<Body> {
+pub(super) fn reply(status: u16, body: &Value) -> Response<Body> {
     let mut response = Response::new(http::full(body.to_string()));
     *response.status_mut() = StatusCode::from_u16(status).unwrap();
     let headers = response.headers_mut();
@@ -259,7 +274,7 @@ fn lines(lines: &[Value]) -> Response<Body> {
     Response::new(http::full(text))
 }
 
-fn no_content() -> Response<Body> {
+pub(super) fn no_content() -> Response<Body> {
     let mut response = Response::new(http::empty());
     *response.status_mut() = StatusCode::NO_CONTENT;
     response
@@ -300,6 +315,12 @@ fn summary(id: &str, container: &Container) -> Value {
 }
 
 fn inspect(id: &str, container: &Container) -> Value {
+    let mut networks = json!({ "bridge": { "NetworkID": "abcdef" } });
+    for network in &container.networks {
+        networks[network] = holdings::endpoint(network);
+    }
+    let mounts = container.volumes.iter();
+    let mounts = mounts.map(|name| json!({ "Type": "volume", "Name": name, "Driver": "local" }));
     let status = if container.running { "running" } else { "exited" };
     json!({
         "Id": id, "Created": "2026-01-02T03:04:05.000000001Z",
@@ -314,7 +335,8 @@ fn inspect(id: &str, container: &Container) -> Value {
         "Config": { "Image": "nginx", "Labels": container.labels },
         "NetworkSettings": {
             "Ports": { "80/tcp": [{ "HostIp": "0.0.0.0", "HostPort": "8080" }] },
-            "Networks": { "bridge": { "NetworkID": "abcdef" } },
+            "Networks": networks,
         },
+        "Mounts": mounts.collect::<Vec<_>>(),
     })
 }

@@ -49,7 +49,7 @@ async fn refusals_have_their_texts() {
             501,
             "POST /containers/prune is not supported yet by swarm",
         ),
-        ("GET", "/volumes", 501, "GET /volumes is not supported yet by swarm"),
+        ("POST", "/volumes/prune", 501, "POST /volumes/prune is not supported yet by swarm"),
         ("GET", "/images/viz", 501, "Not supported in clustering mode."),
         ("GET", "/images/x/json", 404, "No such image: x"),
         ("GET", "/images/reg:5000%2Fx/history", 404, "No such image: reg:5000/x"),

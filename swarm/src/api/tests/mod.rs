@@ -2,8 +2,11 @@
 
 mod engine;
 mod errors;
+mod holdings;
 mod images;
 mod interactive;
+mod networks;
+mod volumes;
 
 use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};

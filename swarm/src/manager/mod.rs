@@ -3,8 +3,8 @@
 //! Each address in discovery has a [`slot`](Slot): its engine and one supervising task, which
 //! validates the engine ([`connect`]), then refreshes what is known of it ([`refresh`]) until it
 //! leaves or turns out to be another engine. A second task follows the engine's events
-//! ([`monitor`]). What clients ask for is in [`create`], [`actions`], [`networks`], and [`volumes`];
-//! containers of dead nodes are looked after in [`reschedule`]. All of them meet in
+//! ([`monitor`]). What clients ask for is in [`create`], [`actions`], [`networks`], and
+//! [`volumes`]; containers of dead nodes are looked after in [`reschedule`]. All of them meet in
 //! [`Manager::with`], which holds the only lock and never across an await.
 
 mod actions;

@@ -48,6 +48,9 @@ pub(crate) struct State {
     pub(crate) api: Option<&'static str>,
     pub(crate) containers: Vec<FakeContainer>,
     pub(crate) images: Vec<&'static str>,
+    /// The rows of its lists.
+    pub(crate) networks: Vec<Value>,
+    pub(crate) volumes: Vec<Value>,
     /// What a pull finds.
     pub(crate) pullable: Vec<&'static str>,
     /// `METHOD /path?query` with version, in order of arrival.
@@ -84,6 +87,8 @@ impl FakeEngine {
             api: Some("1.41"),
             containers: Vec::new(),
             images: vec!["nginx:latest"],
+            networks: Vec::new(),
+            volumes: Vec::new(),
             pullable: Vec::new(),
             requests: Vec::new(),
             history: Vec::new(),
@@ -266,8 +271,21 @@ impl FakeEngine {
                 });
                 answer(200, &Value::Array(rows))
             }
-            ("GET", ["volumes"]) => answer(200, &json!({ "Volumes": null, "Warnings": null })),
-            ("GET", ["networks"]) => answer(200, &json!([])),
+            ("GET", ["volumes"]) => {
+                let volumes = self.change(|state| state.volumes.clone());
+                answer(200, &json!({ "Volumes": volumes, "Warnings": null }))
+            }
+            ("POST", ["volumes", "create"]) => {
+                let volume: Value = serde_json::from_slice(body).unwrap();
+                self.change(|state| state.volumes.push(volume.clone()));
+                answer(201, &volume)
+            }
+            ("GET", ["networks"]) => answer(200, &self.change(|state| json!(state.networks))),
+            ("DELETE", ["networks", id]) => {
+                self.change(|state| state.networks.retain(|row| row["Id"] != *id));
+                empty(204)
+            }
+            ("POST", ["networks", _, _]) => empty(200),
             ("POST", ["containers", "create"]) => self.create(query, body),
             ("POST", ["images", "create"]) => self.pull(query),
             (method, ["containers", id, rest @ ..]) => self.container(method, id, rest, query),

@@ -3,6 +3,7 @@
 mod creates;
 mod events;
 mod lifecycle;
+mod objects;
 
 use std::sync::Arc;
 use std::time::Duration;

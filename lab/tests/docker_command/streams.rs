@@ -60,6 +60,37 @@ const SCRIPTS: &[(&str, &str)] = &[
     ),
     ("docker rmi mine:1 made:1 built flat:1 | grep -c '^Untagged: mine:1'", "3\n"),
     ("docker rm -f talk echo", "talk\necho\n"),
+    (
+        "docker network ls --filter name=bridge --format '{{.Name}}' | sort | head -n 1",
+        "dockerhost01/bridge\n",
+    ),
+    (
+        "docker network create -d bridge dockerhost02/inner >/dev/null; \
+         docker network ls --filter name=inner --format '{{.Name}} {{.Driver}}'",
+        "dockerhost02/inner bridge\n",
+    ),
+    (
+        "docker run -d --name a --network inner busybox sleep 1d >/dev/null; \
+         docker ps --filter name=a --format '{{.Names}}'",
+        "dockerhost02/a\n",
+    ),
+    (
+        "docker network disconnect inner a; docker network inspect inner -f '{{.Containers}}'; \
+         docker network connect inner a; \
+         docker network inspect inner -f '{{range .Containers}}{{.Name}}{{end}}'",
+        "map[]\na\n",
+    ),
+    (
+        "docker rm -f a; docker network rm inner; docker network ls -q --filter name=inner",
+        "a\ninner\n",
+    ),
+    (
+        "docker volume create dockerhost01/data; docker volume ls -q --filter name=data; \
+         docker volume inspect -f '{{.Name}} {{.Driver}}' data",
+        "data\ndockerhost01/data\ndata local\n",
+    ),
+    ("docker run --rm -v data:/d -e constraint:node==dockerhost01 busybox touch /d/x", ""),
+    ("docker volume rm data; docker volume ls -q --filter name=data", "data\n"),
 ];
 
 /// Runs them all, where `variables` points the docker command.

@@ -15,7 +15,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::mpsc;
 
 use crate::ctx::http::{self, Body, BodyError};
-use crate::ctx::{Addr, Ctx};
+use crate::ctx::{Addr, Ctx, Level, real};
 
 use super::holdings;
 
@@ -235,7 +235,7 @@ impl Engine {
 
 /// Takes the connection over, greets, and when its input has ended says it again, louder.
 fn shout(upgrade: OnUpgrade) -> Response<Body> {
-    tokio::spawn(async move {
+    real::ctx(Level::Fatal).spawn("shout", async move {
         let mut stream = TokioIo::new(upgrade.await.unwrap());
         stream.write_all(b"hello ").await.unwrap();
         let mut heard = String::new();

@@ -70,19 +70,20 @@ const SCRIPTS: &[(&str, &str)] = &[
         "dockerhost02/inner bridge\n",
     ),
     (
-        "docker run -d --name a --network inner busybox sleep 1d >/dev/null; \
-         docker ps --filter name=a --format '{{.Names}}'",
-        "dockerhost02/a\n",
+        "docker run -d --name inmate --network inner busybox sleep 1d >/dev/null; \
+         docker ps --filter name=inmate --format '{{.Names}}'",
+        "dockerhost02/inmate\n",
     ),
     (
-        "docker network disconnect inner a; docker network inspect inner -f '{{.Containers}}'; \
-         docker network connect inner a; \
+        "docker network disconnect inner inmate; \
+         docker network inspect inner -f '{{.Containers}}'; \
+         docker network connect inner inmate; \
          docker network inspect inner -f '{{range .Containers}}{{.Name}}{{end}}'",
-        "map[]\na\n",
+        "map[]\ninmate\n",
     ),
     (
-        "docker rm -f a; docker network rm inner; docker network ls -q --filter name=inner",
-        "a\ninner\n",
+        "docker rm -f inmate; docker network rm inner; docker network ls -q --filter name=inner",
+        "inmate\ninner\n",
     ),
     (
         "docker volume create dockerhost01/data; docker volume ls -q --filter name=data; \

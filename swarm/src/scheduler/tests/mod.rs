@@ -100,6 +100,17 @@ fn without_healthy_nodes_or_any_nodes() {
     );
     let text = nobody.map_err(|rejection| rejection.message);
     assert_eq!(text, Err("No nodes available in the cluster".to_owned()));
+    // Neither do a dependency or a port that nobody could refuse.
+    for (filter, host) in [
+        (Filter::Dependency, json!({"Links": ["db"]})),
+        (Filter::Port, json!({"NetworkMode": "host"})),
+    ] {
+        let asks = request("", json!({"HostConfig": host}));
+        let scheduler = Scheduler::new(vec![filter], Strategy::Spread);
+        let nobody = scheduler.place(&Cluster::default(), &asks, &mut |_| 0);
+        let text = nobody.map_err(|rejection| rejection.message);
+        assert_eq!(text, Err("No nodes available in the cluster".to_owned()));
+    }
     // Where health is not asked, the dead nodes are candidates.
     assert!(scheduler.place(&cluster, &Request::default(), &mut |_| 0).is_ok());
 }
@@ -242,6 +253,32 @@ fn the_summary_tells_which_steps_left_how_many() {
 }
 
 #[test]
+fn every_filter_gives_its_reason() {
+    let mut cluster = Cluster::default();
+    add_engine(&mut cluster, &addr(1), "node-1", &[]);
+    let host_mode = json!({"Config": {"ExposedPorts": {"80/tcp": {}}},
+        "HostConfig": {"NetworkMode": "host"}});
+    put(&mut cluster, 1, "front", &host_mode);
+    let reason = |body| {
+        let explanation = Scheduler::default().explain(&cluster, &request("", body));
+        explanation.nodes[0].verdict.to_string()
+    };
+    for (env, expected) in [
+        ("affinity:container==db", "affinity: container==db does not hold"),
+        ("affinity:image!=~nginx", "fits"),
+        ("constraint:node!=node-1", "constraint: node!=node-1 (node=node-1)"),
+        ("constraint:zone==z1", "constraint: zone==z1 (no zone)"),
+        ("whitelist:node==a|b", "whitelist: node==a|b does not name it"),
+    ] {
+        assert_eq!(reason(json!({"Env": [env]})), expected);
+    }
+    let links = json!({"HostConfig": {"Links": ["front", "db"]}});
+    assert_eq!(reason(links), "dependency: db is not here");
+    let same = json!({"ExposedPorts": {"80/tcp": {}}, "HostConfig": {"NetworkMode": "host"}});
+    assert_eq!(reason(same), "port: 80/tcp is taken by front");
+}
+
+#[test]
 fn an_explanation_covers_every_node_in_the_order_of_names() {
     let mut cluster = zones();
     put(&mut cluster, 2, "big", &json!({"HostConfig": {"CpuShares": 1024, "Memory": 1 << 30}}));
@@ -319,6 +356,16 @@ fn what_is_looked_up_is_not_searched() {
     }
     let _ = place(&cluster, json!({"Env": ["constraint:zone==z*", "affinity:tier==front"]}));
     assert_eq!(remembered(&cluster), 2);
+}
+
+#[test]
+fn an_answer_that_was_not_renewed_is_noticed() {
+    let cluster = zones();
+    let _ = place(&cluster, json!({"Env": ["constraint:zone==z*"]}));
+    let answers = &mut *cluster.answers();
+    assert_eq!(answers.check(&cluster), Ok(()));
+    answers.patterns.spoil();
+    assert!(answers.check(&cluster).is_err());
 }
 
 #[test]

@@ -45,7 +45,7 @@ impl Api {
 
     fn images_again(self: &Arc<Self>, engine: Arc<Engine>) -> BoxFuture<'static, ()> {
         let api = Arc::clone(self);
-        Box::pin(async move { api.list_images_again(&engine).await })
+        Box::pin(async move { api.manager.relist_images(&engine).await })
     }
 }
 

@@ -87,10 +87,7 @@ impl Api {
         if let Some(engine) = self.execs.addr(id).and_then(|addr| self.manager.engine(&addr)) {
             return Some(engine);
         }
-        let healthy: Vec<String> = self.manager.with(|cluster| {
-            let healthy = cluster.registered().filter(|node| node.is_healthy());
-            healthy.map(|node| node.addr.clone()).collect()
-        });
+        let healthy = self.manager.healthy();
         let path = format!("/exec/{id}/json");
         let asked = healthy.iter().filter_map(|addr| self.manager.engine(addr)).map(|engine| {
             let path = &path;

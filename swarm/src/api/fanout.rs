@@ -194,7 +194,7 @@ impl Api {
         *request.uri_mut() = parts.uri.clone();
         *request.headers_mut() = parts.headers.clone();
         let result = follow(&engine, work, request, name, lines).await;
-        self.list_images_again(&engine).await;
+        self.manager.relist_images(&engine).await;
         result
     }
 }

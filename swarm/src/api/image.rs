@@ -11,10 +11,9 @@ use serde_json::Value;
 
 use crate::cluster::{Cluster, Node};
 use crate::ctx::http::{self, streamed};
-use crate::engine::Engine;
 
 use super::error::ApiError;
-use super::proxy::pass_on;
+use super::proxy::{pass_on, send_to, with_query};
 use super::query::Query;
 use super::{Api, Reply, json};
 
@@ -37,10 +36,7 @@ impl Holder {
 impl Api {
     /// Passes a request on to any engine: where it leads does not depend on which.
     pub(super) async fn to_any(&self, path: &str, request: Request<Incoming>) -> Reply {
-        let healthy: Vec<String> = self.manager.with(|cluster| {
-            let healthy = cluster.registered().filter(|node| node.is_healthy());
-            healthy.map(|node| node.addr.clone()).collect()
-        });
+        let healthy = self.manager.healthy();
         let chosen = self.manager.ctx.random_below("any-engine", healthy.len() as u64) as usize;
         let engine = healthy.get(chosen).and_then(|addr| self.manager.engine(addr));
         let none = || ApiError::internal("No healthy node available in the cluster");
@@ -133,21 +129,11 @@ impl Api {
         let others = raw.split('&').filter(|pair| pair.split('=').next() != Some("container"));
         let mut path = format!("/commit?container={}", located.id);
         others.for_each(|pair| write!(path, "&{pair}").expect("a String takes any text"));
-        let (mut parts, body) = request.into_parts();
-        parts.uri = path.parse().map_err(|_| ApiError::bad_request("malformed query"))?;
-        let reply = engine.forward(Request::from_parts(parts, streamed(body))).await;
-        let (mut parts, body) = reply.map_err(ApiError::internal)?.into_parts();
-        super::proxy::keep_end_to_end(&mut parts.headers);
+        let (parts, body) = send_to(&engine, with_query(&path, None)?, request).await?;
         if parts.status == StatusCode::CREATED {
-            self.list_images_again(&engine).await;
+            self.manager.relist_images(&engine).await;
         }
         Ok(Response::from_parts(parts, streamed(body)))
-    }
-
-    /// What an engine has now, so that the client's next list tells it.
-    pub(super) async fn list_images_again(&self, engine: &Engine) {
-        // A failure is counted where engines are called, and the next refresh makes up for it.
-        let _ = self.manager.refresh_images(&engine.addr).await;
     }
 
     fn holders(&self, name: &str) -> Vec<Holder> {
@@ -171,7 +157,7 @@ impl Api {
         let mut failures = Vec::new();
         for (holder, result) in holders.iter().zip(results) {
             match result {
-                Ok((_, answer)) => done.push(answer),
+                Ok(answer) => done.push(answer),
                 Err(error) if some_did && error.status() == Some(StatusCode::NOT_FOUND) => {}
                 Err(error) => failures.push(format!("{}: {error}", holder.name)),
             }

@@ -223,10 +223,7 @@ impl Api {
     /// All engines are looked at, so this is for pings and `/version`, by which clients negotiate;
     /// other replies repeat what was told last.
     fn advertised_version(&self) -> ApiVersion {
-        let healthy: Vec<String> = self.manager.with(|cluster| {
-            let healthy = cluster.registered().filter(|node| node.is_healthy());
-            healthy.map(|node| node.addr.clone()).collect()
-        });
+        let healthy = self.manager.healthy();
         let engines = healthy.iter().filter_map(|addr| self.manager.engine(addr));
         let version = engines.map(|engine| engine.version()).min().unwrap_or(ApiVersion::MAX);
         *self.told.lock().unwrap_or_else(PoisonError::into_inner) = Some(version);

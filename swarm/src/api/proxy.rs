@@ -80,6 +80,15 @@ pub(super) async fn pass_on(
     request: Request<Incoming>,
 ) -> Result<(response::Parts, Incoming), ApiError> {
     let uri = with_query(path, request.uri().query())?;
+    send_to(engine, uri, request).await
+}
+
+/// Sends the request to an engine, at this path and query.
+pub(super) async fn send_to(
+    engine: &Engine,
+    uri: Uri,
+    request: Request<Incoming>,
+) -> Result<(response::Parts, Incoming), ApiError> {
     let (mut parts, body) = request.into_parts();
     parts.version = Version::HTTP_11;
     parts.uri = uri;

@@ -9,9 +9,9 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use crate::cluster::NameTaken;
 use crate::engine::EngineError;
 
-use super::Manager;
 use super::refresh::Depth;
 use super::settle::NameClaim;
+use super::{Manager, STOPPED};
 
 /// Why a rename failed. The texts are the classic manager's.
 #[derive(Clone, Debug)]
@@ -116,7 +116,7 @@ impl Manager {
             }
             result
         };
-        let stopped = || Err(EngineError::Other("the manager is shutting down".to_owned()));
+        let stopped = || Err(EngineError::Other(STOPPED.to_owned()));
         let result = self.detached("rename", work).await;
         result.unwrap_or_else(stopped).map_err(RenameError::Engine)
     }

@@ -2,35 +2,16 @@
 
 use std::sync::Arc;
 
-use hyper::{Method, StatusCode};
+use hyper::Method;
 use serde_json::Value;
 
 use crate::engine::{Engine, EngineError};
-use crate::scheduler::Request;
 
-use super::Manager;
+use super::{Manager, STOPPED};
 
 impl Manager {
-    /// The node on which a container of this create request would be made now; nothing is claimed.
-    ///
-    /// # Errors
-    /// What the client is told.
-    pub fn choose(&self, mut body: Value) -> Result<String, String> {
-        let request = Request::from_create("", &mut body)?;
-        self.choose_for(&request)
-    }
-
-    /// Asks the engine at `addr` for its images and takes the answer over.
-    ///
-    /// # Errors
-    /// When the engine could not be asked; what was known stays.
-    pub async fn refresh_images(&self, addr: &str) -> Result<(), EngineError> {
-        let engine = self.known_engine(addr)?;
-        self.list_images(&engine).await
-    }
-
-    /// Makes a call that changes the images of the engine at `addr`, and lists them anew. It is
-    /// finished even when nobody waits for it any more.
+    /// Makes a call that changes the images of the engine at `addr`, and lists them again; returns
+    /// the engine's answer. It is finished even when nobody waits for it any more.
     ///
     /// # Errors
     /// The engine refused, or could not be asked.
@@ -39,7 +20,7 @@ impl Manager {
         addr: &str,
         method: Method,
         path: String,
-    ) -> Result<(StatusCode, Value), EngineError> {
+    ) -> Result<Value, EngineError> {
         let engine = self.known_engine(addr)?;
         let manager = Arc::clone(self);
         let work = async move {
@@ -47,14 +28,16 @@ impl Manager {
             if !status.is_success() {
                 return Err(EngineError::api(status, &body));
             }
-            manager.list_images_again(&engine).await;
-            Ok((status, serde_json::from_slice(&body).unwrap_or_default()))
+            manager.relist_images(&engine).await;
+            Ok(serde_json::from_slice(&body).unwrap_or_default())
         };
-        let stopped = || Err(EngineError::Other("the manager is shutting down".to_owned()));
+        let stopped = || Err(EngineError::Other(STOPPED.to_owned()));
         self.detached("images", work).await.unwrap_or_else(stopped)
     }
 
-    async fn list_images_again(&self, engine: &Engine) {
+    /// Lists the images of an engine again, so that the client's next list tells of a change. What
+    /// cannot be listed now is listed later.
+    pub(crate) async fn relist_images(&self, engine: &Engine) {
         if let Err(error) = self.list_images(engine).await {
             self.log_failed(engine, "images", &error);
         }

@@ -8,6 +8,7 @@
 //! [`Manager::with`], which holds the only lock and never across an await.
 
 mod actions;
+mod choose;
 mod connect;
 mod create;
 pub mod events;
@@ -111,6 +112,9 @@ struct Slot {
     /// Follows the events; there is never more than one.
     monitor: Option<TaskGuard>,
 }
+
+/// The client's text when the host goes down while it waits.
+const STOPPED: &str = "the manager is shutting down";
 
 /// How an engine's tasks are hurried. Each holds at most one wake-up, so nobody ever waits to send.
 #[derive(Debug, Default)]

@@ -11,14 +11,11 @@ use crate::cluster::json;
 use crate::engine::{Engine, EngineError};
 use crate::scheduler::Request;
 
-use super::Manager;
 use super::refresh::{Depth, id_of};
+use super::{Manager, STOPPED};
 
 /// What a client gets for a network without a driver: in a cluster, the one that spans hosts.
 const DEFAULT_DRIVER: &str = "overlay";
-
-/// The client's text when the host goes down while it waits.
-pub(super) const STOPPED: &str = "the manager is shutting down";
 
 /// A network and where it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,14 +82,6 @@ impl Manager {
             Ok(made)
         };
         self.detached("create-network", work).await.unwrap_or_else(|| Err(STOPPED.to_owned()))
-    }
-
-    /// The address of the node that the scheduler chooses for this request. Nothing is claimed.
-    pub(super) fn choose_for(&self, request: &Request) -> Result<String, String> {
-        let mut random = |bound| self.ctx.random_below("scheduler", bound);
-        let scheduler = &self.options.scheduler;
-        let choice = self.with(|cluster| scheduler.choose(cluster, request, &mut random));
-        choice.map(|choice| choice.node).map_err(|rejection| rejection.message)
     }
 
     /// Lists the networks of the engine where one was just made; of all of them if it is there,
@@ -220,14 +209,6 @@ impl Manager {
         if let Err(error) = self.look_at(engine, id, Depth::Full).await {
             self.log_failed(engine, "a container", &error);
         }
-    }
-
-    /// The addresses of the registered healthy nodes in natural order.
-    fn healthy(&self) -> Vec<String> {
-        self.with(|cluster| {
-            let nodes = cluster.in_natural_order().into_iter();
-            nodes.filter(|node| node.is_healthy()).map(|node| node.addr.clone()).collect()
-        })
     }
 
     /// Lists the networks of these engines again. What cannot be listed now is listed later.

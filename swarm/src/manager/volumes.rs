@@ -11,8 +11,7 @@ use crate::cluster::{Cluster, Node, json};
 use crate::engine::{Engine, EngineError};
 use crate::scheduler::Request;
 
-use super::Manager;
-use super::networks::STOPPED;
+use super::{Manager, STOPPED};
 
 /// The label that says on which nodes to make a volume.
 const WHITELISTS_LABEL: &str = "com.docker.swarm.whitelists";
